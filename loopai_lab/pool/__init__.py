@@ -1,0 +1,1 @@
+"""The session pool: who gets which session when, and honest books about it."""

@@ -1,0 +1,84 @@
+"""What a pool does unasked: it retires idle and old sessions and keeps its minimum. It holds the pool weakly."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loopai_lab.pool.pool import SessionPool
+    from loopai_lab.pool.session import PooledSession
+
+REST_S = 60.0
+BREATH_S = 0.05
+
+
+class Upkeep:
+    """Look after one pool until it is closed or forgotten.
+
+    Args:
+        pool: looked after through a weak reference: a pool that nobody holds can die.
+    """
+
+    def __init__(self, pool: SessionPool) -> None:
+        """Start the task."""
+        self._pool = weakref.ref(pool)
+        self._wake = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._look_after())
+
+    def touch(self) -> None:
+        """Look again now: something may be due earlier than thought."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the task."""
+        self._task.cancel()
+
+    async def _look_after(self) -> None:
+        while (wait_s := self._visit()) is not None:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _visit(self) -> float | None:
+        """Do what is due; return the seconds until the next thing is, or None when the pool is gone."""
+        pool = self._pool()
+        if pool is None or pool.is_closed:
+            return None
+        now = pool.core.clock()
+        for session in pool.core.idle():
+            if session.expires_at is not None and now >= session.expires_at:
+                pool.core.retire(session, "lifetime")
+        idle_due = self._retire_one_idle(pool, now)
+        pool.refill()
+        moments = [session.expires_at for session in pool.core.idle() if session.expires_at is not None]
+        if idle_due is not None:
+            moments.append(idle_due)
+        options = pool.core.options
+        rest_s = min(REST_S, *(s for s in (options.max_idle_s, options.max_lifetime_s) if s is not None), REST_S)
+        return max(BREATH_S, min(rest_s, min(moments, default=now + REST_S) - now))
+
+    @staticmethod
+    def _retire_one_idle(pool: SessionPool, now: float) -> float | None:
+        """Retire at most one session that lay unused too long; return when the next one may be due."""
+        options, core = pool.core.options, pool.core
+        if options.max_idle_s is None:
+            return None
+        spare = [session for session in core.idle() if _above_minimum(pool, session)]
+        if not spare:
+            return None
+        oldest = min(spare, key=lambda session: session.since)
+        due = oldest.since + options.max_idle_s
+        if now < due:
+            return due
+        core.retire(oldest, "idle")
+        return now if len(spare) > 1 else None
+
+
+def _above_minimum(pool: SessionPool, session: PooledSession) -> bool:
+    options = pool.core.options
+    return session.language != options.language or pool.core.supply(session.language) > options.min_size

@@ -1,0 +1,232 @@
+"""A CodeBeaker server as the pool sees it: sessions are created here, and whatever connection they need is opened."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from loopai_lab.errors import BeakerError, InvalidOption, RemoteError, UnsupportedLanguage
+from loopai_lab.rpc.connection import Connection
+from loopai_lab.rpc.drivers import Outcome, run_loaded
+from loopai_lab.rpc.embedded import EmbeddedServer
+from loopai_lab.rpc.jsonrpc import encode
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from loopai_lab.models import Isolation, Program
+
+CREATE_TIMEOUT_S = 60.0
+CALL_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a server said of itself in `initialize`.
+
+    Args:
+        languages: the languages it names.
+        runs_loaded: whether it has our `load` and `run`, one round trip per item.
+        concurrent: whether one socket serves many requests at once.
+        sandbox: the sandbox in force; empty when the server does not say.
+        sandbox_weakness: why it is not a stronger one, or None.
+    """
+
+    languages: tuple[str, ...] = ()
+    runs_loaded: bool = False
+    concurrent: bool = False
+    sandbox: str = ""
+    sandbox_weakness: str | None = None
+
+    @classmethod
+    def read(cls, result: Any) -> Capabilities:
+        """Return what an `initialize` result says; what it leaves out is taken as not there."""
+        said = result.get("serverCapabilities", {}) if isinstance(result, dict) else {}
+        ours = said.get("loopaiLab") or {}
+        return cls(
+            languages=tuple(said.get("supportedLanguages", ())),
+            runs_loaded="run" in ours.get("commands", ()),
+            concurrent=bool(ours.get("concurrentRequests", False)),
+            sandbox=ours.get("sandbox", ""),
+            sandbox_weakness=ours.get("sandboxWeakness"),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class RemoteSession:
+    """One session on the server and the connection that it is reached by."""
+
+    id: str
+    language: str
+    connection: Connection
+    own_connection: bool
+    loaded: set[tuple[str, str]] = field(default_factory=set)
+
+    async def execute(self, command_json: str, *, timeout_s: float | None = None) -> Any:
+        """Carry out a command, given as JSON text, and return the reply's result object."""
+        params = f'{{"sessionId":"{self.id}","command":{command_json}}}'
+        return await self.connection.call("session.execute", params, timeout_s=timeout_s)
+
+    async def run(
+        self, program: Program, input_json: str, *, isolation: Isolation = "item", timeout_ms: float | None = None
+    ) -> Outcome:
+        """Run a program on one input, given as JSON text."""
+        return await run_loaded(self, program, input_json, isolation=isolation, timeout_ms=timeout_ms)
+
+    async def close(self) -> None:
+        """End the session on the server; a session that is gone already is fine."""
+        try:
+            if self.connection.is_open:
+                params = encode({"sessionId": self.id})
+                await self.connection.call("session.close", params, timeout_s=CALL_TIMEOUT_S)
+        finally:
+            if self.own_connection:
+                await self.connection.close()
+
+
+class Beaker:
+    """A session server: the embedded one, started when first needed, or any CodeBeaker server by URL.
+
+    Use it as `async with connect() as beaker`. A server that died is started, or connected to, again for the next session;
+    what was running on it is lost and said to be lost.
+
+    Args:
+        url: `ws://…/ws/jsonrpc`; None starts the embedded server.
+        token: sent to servers that ask for one.
+        sandbox: of the embedded server: `"auto"`, `"bubblewrap"` or `"plain"`.
+        memory_mb: of the embedded server: memory of each process of a session; 0 is no limit.
+        connect_timeout_s: how long to try to connect.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str = "",
+        sandbox: str = "auto",
+        memory_mb: int = 1024,
+        connect_timeout_s: float = 30.0,
+    ) -> None:
+        """Keep the options; nothing is started or connected yet."""
+        if url is not None and not url.startswith(("ws://", "wss://")):
+            message = f"url={url!r} is not a WebSocket URL; a CodeBeaker server has ws://HOST:PORT/ws/jsonrpc"
+            raise InvalidOption(message)
+        self.url = url
+        self.capabilities = Capabilities()
+        self._token = token
+        self._sandbox = sandbox
+        self._memory_mb = memory_mb
+        self._connect_timeout_s = connect_timeout_s
+        self._server: EmbeddedServer | None = None
+        self._shared: Connection | None = None
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        """Start or reach the server, and learn what it can do."""
+        try:
+            await self.connection()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the server; the embedded one ends with all its sessions."""
+        await self.close()
+
+    def __repr__(self) -> str:
+        """Name the server and its sandbox."""
+        where = self.url or "embedded server"
+        return f"<Beaker {where}, sandbox {self.capabilities.sandbox or 'unknown'}>"
+
+    @property
+    def server_pid(self) -> int | None:
+        """The embedded server's process id, while it runs."""
+        return self._server.pid if self._server and self._server.is_running else None
+
+    async def connection(self) -> Connection:
+        """Return the shared connection, opened (and the embedded server started) if need be."""
+        async with self._opening:
+            if self._shared is None or not self._shared.is_open:
+                self._shared = await Connection.open(
+                    await self._address(), token=self._token, timeout_s=self._connect_timeout_s
+                )
+                result = await self._shared.call("initialize", timeout_s=CALL_TIMEOUT_S)
+                self.capabilities = Capabilities.read(result)
+            return self._shared
+
+    async def _address(self) -> str:
+        if self.url is not None:
+            return self.url
+        if self._server is not None and not self._server.is_running:
+            await self._server.close()
+            self._server = None
+        if self._server is None:
+            self._server = await EmbeddedServer.start(sandbox=self._sandbox, memory_mb=self._memory_mb)
+        return self._server.address
+
+    def check_language(self, language: str) -> None:
+        """Refuse a language that the server does not name.
+
+        Raises:
+            UnsupportedLanguage: before any session is made.
+        """
+        known = self.capabilities.languages
+        if known and language.strip().lower() not in {*known, *_ALIASES_OF_PYTHON}:
+            message = f"Unsupported language {language!r}: this server runs {', '.join(known)}"
+            raise UnsupportedLanguage(message)
+
+    async def create_session(self, language: str) -> RemoteSession:
+        """Create a session on the server.
+
+        Raises:
+            BeakerError: the server refused, or could not be reached.
+        """
+        shared = await self.connection()
+        connection = shared
+        own = not self.capabilities.concurrent
+        if own:
+            connection = await Connection.open(
+                await self._address(), token=self._token, timeout_s=self._connect_timeout_s
+            )
+        try:
+            params = encode({"language": language})
+            result = await connection.call("session.create", params, timeout_s=CREATE_TIMEOUT_S)
+        except RemoteError as error:
+            if "No runtime available for language" in str(error):
+                raise UnsupportedLanguage(f"Unsupported language {language!r}: {error}") from error
+            raise
+        except BaseException:
+            if own:
+                await connection.close()
+            raise
+        session_id = result.get("sessionId") if isinstance(result, dict) else None
+        if not isinstance(session_id, str):
+            message = f"session.create: the reply has no sessionId: {result!r}"
+            raise BeakerError(message)
+        return RemoteSession(session_id, language, connection, own)
+
+    async def close(self) -> None:
+        """Close the connection and end the embedded server; twice is fine."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            await shared.close()
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
+
+
+_ALIASES_OF_PYTHON = ("python3", "py")
+
+
+def connect(url: str | None = None, **options: Any) -> Beaker:
+    """Return a session server to use as `async with connect() as beaker`.
+
+    Args:
+        url: any CodeBeaker server's WebSocket URL; None starts the embedded server, with nothing to install.
+        **options: `token`, `sandbox`, `memory_mb`, `connect_timeout_s`, as for `Beaker`.
+    """
+    return Beaker(url, **options)

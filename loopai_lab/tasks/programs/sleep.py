@@ -1,0 +1,4 @@
+import time
+
+time.sleep(input_data["seconds"])
+result = input_data["value"] * 2
