@@ -76,7 +76,7 @@ _WHERE = {
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}
 
-__all__ = sorted([*_MODULE_OF, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*_MODULE_OF, "__version__"]  # noqa: PLE0604 - names that __getattr__ finds
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """The engine: an event loop on a thread of its own, and the only place where synchronous code meets asynchronous code.
 
-Whatever runs (pool, sockets, timers) runs there, so a cell that blocks, a widget's callback on whatever thread the kernel
+Whatever runs (pool, sockets, timers) runs there. A cell that blocks, a widget's callback on whatever thread the kernel
 chose, and a script all post their commands the same way, and none of them needs a patched event loop.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from loopai_lab.errors import LoopaiLabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -46,8 +48,8 @@ class Engine:
                 self._portal = self._stack.enter_context(start_blocking_portal("asyncio", name=self._name))
             return self._portal
 
-    def call(self, function: Callable[..., Awaitable[T] | T], *args: Any) -> T:
-        """Run a function or coroutine function on the engine and block until it is done.
+    def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run a coroutine function on the engine and block until it is done.
 
         Raises:
             LoopaiLabError: called from the engine's own loop, which would wait for itself for ever.
@@ -55,9 +57,10 @@ class Engine:
         portal = self._started()
         if portal._event_loop_thread_id == threading.get_ident():  # noqa: SLF001 - anyio would deadlock silently here
             raise LoopaiLabError("the engine was called from its own loop: use the asynchronous way there")
-        return portal.call(function, *args)  # type: ignore[arg-type]
+        result: T = portal.call(function, *args)
+        return result
 
-    def post(self, function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
+    def post(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Future[T]:
         """Start a coroutine function on the engine and return at once; legal from any thread."""
         return self._started().start_task_soon(function, *args)
 
@@ -72,8 +75,9 @@ class Engine:
 def allow_nested_loops() -> None:
     """Let `asyncio.run` work inside a running loop, as in a notebook's cell.
 
-    Nothing of loopai_lab needs it: `await run` and `lab.run(...)` work as they are. It is for your own synchronous code that
-    calls `asyncio.run`. It patches the loop's class, so it affects every loop of this process, those that measure included.
+    Nothing of loopai_lab needs it: `await run` and `lab.run(...)` work as they are. It is for your own synchronous
+    code that calls `asyncio.run`. It patches the loop's class, and so every loop of this process, those that measure
+    included.
 
     Raises:
         LoopaiLabError: the running loop cannot be patched (uvloop), with what to do instead.
@@ -89,4 +93,6 @@ def allow_nested_loops() -> None:
     try:
         nesting.apply(loop)
     except ValueError as error:
-        raise LoopaiLabError(f"this event loop cannot be nested ({error}): use `await`, or run on asyncio's own loop") from error
+        raise LoopaiLabError(
+            f"this event loop cannot be nested ({error}): use `await`, or run on asyncio's own loop"
+        ) from error

@@ -6,27 +6,33 @@ import atexit
 import sys
 import threading
 import weakref
-from types import TracebackType
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from loopai_lab.engine import Engine
 from loopai_lab.errors import InvalidInput, InvalidOption, PoolClosed
 from loopai_lab.execution.executor import BatchExecutor
-from loopai_lab.execution.run import Run
-from loopai_lab.models import BatchResult, Program, SessionPoolStatistics
-from loopai_lab.pool.pool import SessionPool
+from loopai_lab.execution.standard import ProcessSource
+from loopai_lab.pool.pool import NullPool, SessionPool
 from loopai_lab.rpc.beaker import Beaker
 from loopai_lab.settings import Settings
 from loopai_lab.tasks import Task, find_task
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from loopai_lab.execution.run import Run
+    from loopai_lab.models import BatchResult, Program, SessionPoolStatistics
+
 TICK_S = 0.1
+Source = Beaker | ProcessSource
 
 
 class Lab:
     """Run programs over items from a cell or a script; everything that takes time runs on the engine's thread.
 
-    It starts on first use; close it, or use it in a `with` block, and nothing is left. A lab that is forgotten is closed when
-    the interpreter ends, and its server ends with this process in any case.
+    It starts on first use; close it, or use it in a `with` block, and nothing is left. A lab that is forgotten is
+    closed when the interpreter ends, and its server ends with this process in any case.
 
     Args:
         url: a CodeBeaker server's WebSocket URL; None starts the embedded server.
@@ -45,7 +51,7 @@ class Lab:
         self.runs: list[Run] = []
         self._engine = Engine()
         self._lock = threading.Lock()
-        self._parts: tuple[Beaker, SessionPool, BatchExecutor] | None = None
+        self._parts: tuple[Source, SessionPool, BatchExecutor] | None = None
         self._closed = False
 
     # -- opening and closing ------------------------------------------------------------------------------------------
@@ -61,7 +67,7 @@ class Lab:
         """End everything."""
         self.close()
 
-    def _opened(self) -> tuple[Beaker, SessionPool, BatchExecutor]:
+    def _opened(self) -> tuple[Source, SessionPool, BatchExecutor]:
         with self._lock:
             if self._closed:
                 raise PoolClosed("this lab was closed: make a new one")
@@ -74,13 +80,16 @@ class Lab:
                 _close_at_exit(self)
             return self._parts
 
-    async def _open(self) -> tuple[Beaker, SessionPool, BatchExecutor]:
+    async def _open(self) -> tuple[Source, SessionPool, BatchExecutor]:
         settings = self.settings
-        beaker = Beaker(settings.url, token=settings.token, sandbox=settings.sandbox, memory_mb=settings.memory_mb)
-        pool = SessionPool(beaker, **settings.pool_options())
-        await beaker.__aenter__()
+        source: Source = ProcessSource()
+        if settings.provider == "sessions":
+            source = Beaker(settings.url, token=settings.token, sandbox=settings.sandbox, memory_mb=settings.memory_mb)
+            await source.__aenter__()
+        pool_of = SessionPool if settings.provider == "sessions" else NullPool  # a process per item keeps nothing
+        pool = pool_of(source, **settings.pool_options())
         pool.open()
-        return beaker, pool, BatchExecutor(pool)
+        return source, pool, BatchExecutor(pool)
 
     def close(self) -> None:
         """Cancel what runs, end all sessions and the embedded server; twice is fine."""
@@ -108,21 +117,17 @@ class Lab:
             InvalidInput: something cannot run; nothing was started.
         """
         _, _, executor = self._opened()
-        task = find_task(program) if isinstance(program, str) else program if isinstance(program, Task) else None
-        if task is not None:
-            items = task.items() if items is None else items
-            program = task.program()
-            options = {"task_id": task.name} | options
-        elif items is None:
-            raise InvalidInput("items is missing: pass the inputs to run the program on")
-        run = self._engine.call(lambda: executor.start(program, items, **options))  # type: ignore[arg-type]
+        chosen, inputs, task_id = _resolve(program, items)
+        run = self._engine.call(partial(executor.start, chosen, inputs, task_id=task_id, **options))
         self.runs.append(run)
         return run
 
-    def run(self, program: Program | Task | str, items: Any = None, *, progress: bool = True, **options: Any) -> BatchResult:
+    def run(
+        self, program: Program | Task | str, items: Any = None, *, progress: bool = True, **options: Any
+    ) -> BatchResult:
         """Run a batch, show a progress bar, and return the result.
 
-        Ctrl-C and the stop button cancel the batch: what had finished is in the result, the rest is reported as cancelled.
+        Ctrl-C and the stop button cancel the batch: what had finished is in the result, the rest is `cancelled`.
 
         Args:
             program: as for `start`.
@@ -147,8 +152,8 @@ class Lab:
         return self._opened()[1]
 
     @property
-    def beaker(self) -> Beaker:
-        """The session server."""
+    def source(self) -> Source:
+        """What makes the sessions: a `Beaker`, or the standard provider."""
         return self._opened()[0]
 
     def statistics(self) -> SessionPoolStatistics:
@@ -180,6 +185,16 @@ class Lab:
         return f"<Lab {self._parts[0]!r} {self._parts[1]!r}>"
 
 
+def _resolve(program: Program | Task | str, items: Any) -> tuple[Program, Any, str | None]:
+    """Return the program, its items and its task's name; a string names a bundled task."""
+    task = find_task(program) if isinstance(program, str) else program
+    if isinstance(task, Task):
+        return task.program(), task.items() if items is None else items, task.name
+    if items is None:
+        raise InvalidInput("items is missing: pass the inputs to run the program on")
+    return task, items, None
+
+
 def _settings(settings: Settings | None, changes: dict[str, Any]) -> Settings:
     base = settings.model_dump(exclude_unset=True) if settings is not None else {}
     try:
@@ -188,11 +203,12 @@ def _settings(settings: Settings | None, changes: dict[str, Any]) -> Settings:
         raise InvalidOption(f"Lab: {error}") from error
 
 
-async def _shut(beaker: Beaker, pool: SessionPool) -> None:
+async def _shut(source: Source, pool: SessionPool) -> None:
     try:
         await pool.close()
     finally:
-        await beaker.close()
+        if isinstance(source, Beaker):
+            await source.close()
 
 
 def _watch(run: Run, *, show: bool) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    import pandas as pd
+    import pandas as pd  # importing loopai_lab must not load pandas
 
 Status = Literal["success", "error", "timeout", "cancelled", "skipped", "lost"]
 Isolation = Literal["item", "session"]
@@ -195,7 +195,7 @@ class BatchResult:
 
 def frame_of(items: Sequence[ItemResult]) -> pd.DataFrame:
     """Return a DataFrame with one row per item; an empty one keeps its columns."""
-    import pandas as pd  # noqa: PLC0415 - importing loopai_lab must not load pandas
+    import pandas as pd  # importing loopai_lab must not load pandas
 
     names = [field.name for field in dataclasses.fields(ItemResult)]
     columns = [*names[:3], "success", *names[3:], "latency_ms"]

@@ -11,6 +11,7 @@ class Settings(BaseSettings):
     """Hold a lab's settings; an argument comes before the environment, which comes before the default.
 
     Args:
+        provider: `"sessions"` runs items in pooled sessions; `"standard"` in a fresh process each, without a server.
         url: a CodeBeaker server's `ws://…/ws/jsonrpc`; None starts the embedded server.
         token: for servers that ask for one.
         sandbox: of the embedded server: `"auto"` takes the strongest that works and says which.
@@ -24,6 +25,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LOOPAI_LAB_", extra="forbid")
 
+    provider: Literal["sessions", "standard"] = "sessions"
     url: str | None = None
     token: str = ""
     sandbox: Literal["auto", "bubblewrap", "plain"] = "auto"

@@ -1,1 +1,1 @@
-"""Batches: what is run over which items with what limits, one session per item, every item ending in exactly one status."""
+"""Batches: what is run over which items with what limits; every item ends in exactly one status."""

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from loopai_lab.errors import BeakerError, InvalidItem, PoolError, SessionNotFound
 from loopai_lab.execution.items import Feed, Prepared
 from loopai_lab.execution.options import RunOptions, samples
 from loopai_lab.models import ItemResult, Program
-from loopai_lab.pool.pool import SessionPool
-from loopai_lab.pool.session import PooledSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loopai_lab.pool.pool import SessionPool
+    from loopai_lab.pool.session import PooledSession
 
 ATTEMPTS = 2
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopai_lab.errors import InvalidOption
 from loopai_lab.execution.batch import Batch
@@ -13,8 +12,12 @@ from loopai_lab.execution.check import check_program
 from loopai_lab.execution.items import Feed, collect, rows
 from loopai_lab.execution.options import RunOptions
 from loopai_lab.execution.run import Run
-from loopai_lab.models import BatchResult, ItemResult, Program
-from loopai_lab.pool.pool import SessionPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from loopai_lab.models import BatchResult, ItemResult, Program
+    from loopai_lab.pool.pool import SessionPool
 
 
 class BatchExecutor:
@@ -71,8 +74,8 @@ class BatchExecutor:
     async def stream(self, program: Program, items: Any, **options: Any) -> AsyncIterator[ItemResult]:
         """Run a program over items and yield each result as it is there, in the order of completion.
 
-        Items are pulled only as they are run and results taken, so the source may be endless and memory stays bounded. A
-        value that is not an item becomes a result with status `error`. Leaving the loop cancels what still runs.
+        Items are pulled only as they are run and results taken, so the source may be endless and memory stays bounded.
+        A value that is not an item becomes a result with status `error`. Leaving the loop cancels what still runs.
 
         Args:
             program: what to run.

@@ -58,7 +58,9 @@ def prepare_all(values: Iterable[Any]) -> list[Prepared]:
     seen: dict[str, int] = {}
     for item in items:
         if (first := seen.setdefault(item.id, item.index)) != item.index:
-            raise DuplicateItem(f"items {first} and {item.index} have the same id {item.id!r}: ids are unique in a batch")
+            raise DuplicateItem(
+                f"items {first} and {item.index} have the same id {item.id!r}: ids are unique in a batch"
+            )
     return items
 
 
@@ -73,7 +75,9 @@ def rows(items: object) -> Iterable[Any] | AsyncIterable[Any]:
     if isinstance(items, AsyncIterable):
         return items
     if isinstance(items, str | bytes | Mapping | BatchItem) or not isinstance(items, Iterable):
-        raise InvalidItem(f"items is a single {type(items).__name__}; pass a list, a generator or a DataFrame of inputs")
+        raise InvalidItem(
+            f"items is a single {type(items).__name__}; pass a list, a generator or a DataFrame of inputs"
+        )
     return items
 
 

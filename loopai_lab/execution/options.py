@@ -41,14 +41,18 @@ class RunOptions:
             InvalidOption: any other; the message names it.
         """
         count = self.max_concurrency
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_CONCURRENT:
+        if type(count) is not int or not 1 <= count <= MOST_CONCURRENT:
             raise InvalidConcurrency(f"max_concurrency={count!r} is not a whole number from 1 to {MOST_CONCURRENT}")
         if self.timeout_ms is not None and not (_is_number(self.timeout_ms) and 0 < self.timeout_ms < math.inf):
-            raise InvalidOption(f"timeout_ms={self.timeout_ms!r} is not a positive number of milliseconds; None is no limit")
+            raise InvalidOption(
+                f"timeout_ms={self.timeout_ms!r} is not a positive number of milliseconds; None is no limit"
+            )
         if not (_is_number(self.sampling_rate) and 0 <= self.sampling_rate <= 1):
             raise InvalidOption(f"sampling_rate={self.sampling_rate!r} is not a share between 0.0 and 1.0")
         if self.isolation not in get_args(Isolation):
-            raise InvalidOption(f"isolation={self.isolation!r} is unknown; choose one of {', '.join(get_args(Isolation))}")
+            raise InvalidOption(
+                f"isolation={self.isolation!r} is unknown; choose one of {', '.join(get_args(Isolation))}"
+            )
         if self.seed is None:
             object.__setattr__(self, "seed", random.randrange(1 << 32))
 

@@ -6,20 +6,21 @@ import asyncio
 import concurrent.futures
 import time
 import uuid
-from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from loopai_lab.execution.batch import Batch, Tally
 from loopai_lab.execution.items import Feed, Prepared
-from loopai_lab.execution.options import RunOptions
 from loopai_lab.execution.summary import summarise
 from loopai_lab.models import BatchResult, ItemResult, Program, frame_of
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     import pandas as pd
 
+    from loopai_lab.execution.options import RunOptions
     from loopai_lab.pool.events import PoolEvent
     from loopai_lab.pool.pool import SessionPool
 
@@ -46,7 +47,7 @@ class Progress:
 class Run:
     """Hold one batch that was started.
 
-    It can be awaited from a cell, waited for from a script, and cancelled from anywhere; what is finished is never lost.
+    It can be awaited from a cell, waited for from a script, cancelled from anywhere; what is finished is never lost.
 
     Args:
         pool: lends the sessions.
@@ -195,4 +196,5 @@ class Run:
     def __repr__(self) -> str:
         """Say how it stands."""
         now = self.progress
-        return f"<Run {self.id[:8]} {self.status}: {now.done}/{now.total} done, {now.failed} failed, {now.rate:.0f} items/s>"
+        done = f"{now.done}/{now.total} done, {now.failed} failed, {now.rate:.0f} items/s"
+        return f"<Run {self.id[:8]} {self.status}: {done}>"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from loopai_lab.execution.items import Prepared
 from loopai_lab.execution.options import RunOptions, samples
 from loopai_lab.models import BatchResult, ItemResult, Program, SessionPoolStatistics, percentile
+
+if TYPE_CHECKING:
+    from loopai_lab.execution.items import Prepared
 
 
 def summarise(
@@ -27,9 +29,15 @@ def summarise(
     """Return the result of a batch.
 
     Args:
+        batch_id: the run's id.
+        task_id: the program's task, if any.
+        program: what ran.
         items: all that was asked for.
         results: those that finished, in any order.
         unstarted: what to call the others.
+        duration_ms: from the start of the batch to its end.
+        started_at: wall clock, for the record.
+        pool: the pool's books at the end.
         options: the limits that were in force.
 
     Percentiles and means are over the items that ran to an end of their own: not the skipped, not the cancelled.

@@ -6,15 +6,19 @@ Every method is synchronous and leaves the state whole. What takes time is asked
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from loopai_lab.errors import LoopaiLabError, PoolClosed, SessionMisuse, TooManyRequests
 from loopai_lab.pool.events import CloseReason, EventLog, Kind, PoolEvent
-from loopai_lab.pool.options import PoolOptions
-from loopai_lab.pool.session import PooledSession
 from loopai_lab.pool.statistics import Books
 from loopai_lab.pool.waiters import Waiter, WaitQueue
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from loopai_lab.pool.options import PoolOptions
+    from loopai_lab.pool.session import PooledSession
 
 
 class Core:
@@ -198,7 +202,7 @@ class Core:
                 self.begin_creation(language)
 
     def _evict_for(self, language: str) -> None:
-        """Retire the idle session of another language that was used the longest ago; when it has closed, growth goes on."""
+        """Retire the longest unused session of another language; growth goes on when it has closed."""
         others = [session for session in self.idle() if session.language != language]
         if others and not self.books.closing:
             self.retire(min(others, key=lambda session: session.since), "evicted")

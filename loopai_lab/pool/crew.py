@@ -6,13 +6,14 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from loopai_lab.errors import LoopaiLabError, UnsupportedLanguage
 from loopai_lab.pool.session import PooledSession
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from loopai_lab.pool.core import Core
     from loopai_lab.pool.session import SessionSource
 

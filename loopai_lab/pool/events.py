@@ -37,7 +37,8 @@ class PoolEvent:
         language: of the session or request.
         session_id: the session's id; a creation under way has the id of its attempt.
         item_id: the item that the session was asked for, if the request said.
-        reason: why, where there is a choice; the error's text of `failed` and `create_failed`; of `created` the attempt's id.
+        reason: why, where there is a choice; the error's text of `failed` and `create_failed`; the attempt's id of
+            `created`.
         ms: a span that ended here: the wait of `acquired` and `failed`, the use of `released`, the making of `created`.
         size: the new maximum of `resized`.
     """

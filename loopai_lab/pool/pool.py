@@ -1,16 +1,14 @@
 """The session pool, as its users see it.
 
-All changes of state are synchronous and happen on one event loop (`core`), so there are no locks and no half-done states.
-Callers wait on the pool, never on a creation: a request is served by whichever comes first, a session that returns or one
-that was made (`crew`).
+All changes of state are synchronous and happen on one event loop (`core`), so there are no locks and no half-done
+states. Callers wait on the pool, never on a creation: a request is served by whichever comes first, a session that
+returns or one that was made (`crew`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from loopai_lab.errors import InvalidOption, PoolClosed, PoolError, PoolTimeout
@@ -20,6 +18,9 @@ from loopai_lab.pool.options import PoolOptions, check_seconds, check_size
 from loopai_lab.pool.upkeep import Upkeep
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
     from loopai_lab.models import SessionPoolStatistics
     from loopai_lab.pool.events import CloseReason, EventLog
     from loopai_lab.pool.session import PooledSession, SessionSource
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 class SessionPool:
     """Lend sessions to those who ask, first come, first served.
 
-    Use it as `async with SessionPool(beaker, max_size=10) as pool`, and borrow with `async with pool.session("python")`.
+    Use it as `async with SessionPool(beaker, max_size=10) as pool`; borrow with `async with pool.session("python")`.
     `NullPool` has the same interface and keeps nothing.
 
     Args:
         source: makes the sessions: a `Beaker`.
-        **options: see `PoolOptions`: `max_size`, `min_size`, `max_idle_s`, `max_lifetime_s`, `max_uses`, `max_waiting`, …
+        **options: `max_size`, `min_size`, `max_idle_s`, `max_lifetime_s`, `max_uses`, …: see `PoolOptions`.
 
     Raises:
         InvalidOption: an option cannot be.
@@ -183,7 +184,9 @@ class SessionPool:
     def _time_out(self, waiter: Waiter, timeout_s: float) -> None:
         cause = self._crew.last_error.get(waiter.language)
         why = f"; the last creation failed: {cause}" if cause else ""
-        error = PoolTimeout(f"no {waiter.language} session became free within {timeout_s:g} s; {self.core.brief()}{why}")
+        error = PoolTimeout(
+            f"no {waiter.language} session became free within {timeout_s:g} s; {self.core.brief()}{why}"
+        )
         error.__cause__ = cause
         self.core.refuse(waiter, error)
 

@@ -36,10 +36,28 @@ class Books:
     _counters: dict[str, float] = field(default_factory=dict)
     _closed: dict[str, int] = field(default_factory=dict)
     waiting: int = 0
+    _fold: dict[str, Callable[[PoolEvent], None]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Say which event does what."""
+        self._fold = {
+            "queued": self._queued,
+            "acquired": self._acquired,
+            "passed_on": self._passed_on,
+            "cancelled": self._cancelled,
+            "failed": self._failed,
+            "released": self._released,
+            "creating": self._creating,
+            "created": self._created,
+            "create_failed": self._create_failed,
+            "closing": self._closing,
+            "closed": self._drop,
+            "resized": self._resized,
+        }
 
     def apply(self, event: PoolEvent) -> None:
         """Take in one event."""
-        _FOLD[event.kind](self, event)
+        self._fold[event.kind](event)
 
     @property
     def total(self) -> int:
@@ -71,7 +89,7 @@ class Books:
             oldest_session_age_s=max((now - entry.born_at for entry in live), default=0.0),
             sandbox=sandbox,
             **{name: kind(self._counters.get(name, 0)) for name, kind in _COUNTERS.items()},  # type: ignore[arg-type]
-            **{f"closed_{reason}": count for reason, count in self._closed.items()},  # type: ignore[arg-type]
+            **{f"closed_{reason}": count for reason, count in self._closed.items()},
         )
 
     # -- the fold -----------------------------------------------------------------------------------------------------
@@ -164,19 +182,4 @@ _COUNTERS: dict[str, Callable[[float], float]] = {
     "sessions_create_ms": float,
     "sessions_create_errors": int,
     "usage_ms": float,
-}
-
-_FOLD: dict[str, Callable[[Books, PoolEvent], None]] = {
-    "queued": Books._queued,  # noqa: SLF001 - the table of this class's own methods
-    "acquired": Books._acquired,  # noqa: SLF001
-    "passed_on": Books._passed_on,  # noqa: SLF001
-    "cancelled": Books._cancelled,  # noqa: SLF001
-    "failed": Books._failed,  # noqa: SLF001
-    "released": Books._released,  # noqa: SLF001
-    "creating": Books._creating,  # noqa: SLF001
-    "created": Books._created,  # noqa: SLF001
-    "create_failed": Books._create_failed,  # noqa: SLF001
-    "closing": Books._closing,  # noqa: SLF001
-    "closed": Books._drop,  # noqa: SLF001
-    "resized": Books._resized,  # noqa: SLF001
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from loopai_lab.errors import UnknownTask, UnsupportedLanguage
 from loopai_lab.models import BatchItem, Program
 from loopai_lab.tasks import source_metrics, teaching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SUFFIXES = {"python": "py"}
 
@@ -36,7 +39,9 @@ class Task:
             UnsupportedLanguage: it has none in that language.
         """
         if language not in self.languages:
-            raise UnsupportedLanguage(f"task {self.name!r} has no {language} program; it has {', '.join(self.languages)}")
+            raise UnsupportedLanguage(
+                f"task {self.name!r} has no {language} program; it has {', '.join(self.languages)}"
+            )
         file = f"{self.name.replace('-', '_')}.{_SUFFIXES[language]}"
         code = resources.files("loopai_lab.tasks.programs").joinpath(file).read_text(encoding="utf-8")
         return Program(language=language, code=code, name=self.name)

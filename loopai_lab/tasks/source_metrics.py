@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import sysconfig
 import tokenize
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loopai_lab.models import BatchItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 
@@ -17,7 +20,9 @@ def items() -> list[BatchItem]:
     """Return one item per file, in the order of their paths: several hundred real files, small and large."""
     root = Path(sysconfig.get_paths()["stdlib"])
     return [
-        BatchItem(id=str(path.relative_to(root)), input={"path": str(path.relative_to(root)), "text": read_source(path)})
+        BatchItem(
+            id=str(path.relative_to(root)), input={"path": str(path.relative_to(root)), "text": read_source(path)}
+        )
         for path in sorted(_modules(root))
     ]
 

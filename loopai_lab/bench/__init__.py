@@ -1,0 +1,6 @@
+"""The bench: measures this package beside its floors and its peers, in one run and on the same work.
+
+An *arm* is one way to do the work, measured again and again in turn with the others (`measure`, `arms`). What the arms are
+made of lives in `floors`, `peers` and `ours`; `rig` opens it all, `instrument` runs it, `readings` compares, `tables` and
+`report` show. Nothing here is imported by the rest of the package but by the command line.
+"""
