@@ -118,7 +118,7 @@ class Lab:
         """
         _, _, executor = self._opened()
         chosen, inputs, task_id = _resolve(program, items)
-        run = self._engine.call(partial(executor.start, chosen, inputs, task_id=task_id, **options))
+        run = self._engine.call(partial(executor.start, chosen, inputs, **{"task_id": task_id} | options))
         self.runs.append(run)
         return run
 

@@ -25,8 +25,11 @@ from loopai_lab.server.runners import wire
 if TYPE_CHECKING:
     from loopai_lab.models import Isolation, Program
 
-_RUNNERS = str(Path(wire.__file__).parent)
-_BOOT = f"import sys; sys.path.insert(0, {_RUNNERS!r}); import oneshot; del sys.path[0]; oneshot.main()"
+_RUNNERS = Path(wire.__file__).parent
+_BOOT = (
+    f"import sys; sys.path.insert(0, {str(_RUNNERS.parent)!r}); "
+    f"from {_RUNNERS.name} import oneshot; del sys.path[0]; oneshot.main()"
+)
 _PYTHON = ("python", "python3", "py")
 
 

@@ -14,7 +14,6 @@ from loopai_lab.pool.statistics import Books
 from loopai_lab.pool.waiters import Waiter, WaitQueue
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from loopai_lab.pool.options import PoolOptions
@@ -35,7 +34,7 @@ class Core:
         self,
         options: PoolOptions,
         clock: Callable[[], float],
-        create: Callable[[str], asyncio.Task[None]],
+        create: Callable[[str], object],
         close: Callable[[PooledSession], object],
     ) -> None:
         """Start empty."""
@@ -161,7 +160,7 @@ class Core:
             return "uses"
         if session.expires_at is not None and self.clock() >= session.expires_at:
             return "lifetime"
-        if self.books.total > self.max_size:
+        if self.books.staying > self.max_size:
             return "evicted"
         return None
 
@@ -207,10 +206,10 @@ class Core:
         if others and not self.books.closing:
             self.retire(min(others, key=lambda session: session.since), "evicted")
 
-    def begin_creation(self, language: str) -> asyncio.Task[None]:
+    def begin_creation(self, language: str) -> None:
         """Begin one creation, whether or not somebody waits for it."""
         self._creating[language] = self._creating.get(language, 0) + 1
-        return self._create(language)
+        self._create(language)
 
     def adopt(self, session: PooledSession, attempt: str) -> None:
         """Take in a session that was made: to the oldest request it serves, or idle, or away if it came too late."""
@@ -219,7 +218,7 @@ class Core:
         self.emit("created", session, reason=attempt, ms=session.create_ms)
         if self.is_closed or session.generation < self.generation:
             self.retire(session, "shutdown")
-        elif self.books.total > self.max_size:
+        elif self.books.staying > self.max_size:
             self.retire(session, "evicted")
         else:
             self._hand_off(session)
@@ -249,7 +248,7 @@ class Core:
         """Change the maximum; idle sessions above it go, the longest unused first, lent ones as they come back."""
         self.max_size = max_size
         self.emit("resized", size=max_size)
-        surplus = self.books.total - self.books.closing - max_size
+        surplus = self.books.staying - max_size
         for session in sorted(self.idle(), key=lambda idle: idle.since)[: max(0, surplus)]:
             self.retire(session, "evicted")
         self.grow()

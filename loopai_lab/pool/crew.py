@@ -36,14 +36,23 @@ class Crew:
         """Start with nothing to do."""
         self._source = source
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._making: dict[str, set[asyncio.Task[None]]] = {}
         self._failures: dict[str, int] = {}
         self.last_error: dict[str, Exception] = {}
 
-    def create(self, language: str) -> asyncio.Task[None]:
-        """Begin to make a session; the task ends when it is made or has failed."""
+    def create(self, language: str) -> None:
+        """Begin to make a session."""
         attempt = f"new-{uuid.uuid4().hex[:12]}"
         self.core.emit("creating", language=language, session_id=attempt)
-        return self._own(self._make(language, attempt))
+        task = self._own(self._make(language, attempt))
+        making = self._making.setdefault(language, set())
+        making.add(task)
+        task.add_done_callback(making.discard)
+
+    async def made(self, language: str) -> None:
+        """Return when the sessions of a language that are being made now are made, or have failed."""
+        if making := tuple(self._making.get(language, ())):
+            await asyncio.wait(making)
 
     def close(self, session: PooledSession) -> None:
         """Begin to close a session."""

@@ -215,9 +215,9 @@ class SessionPool:
         self.open()
         if not 0 <= size <= self.max_size:
             raise InvalidOption(f"warm({language!r}, {size}): the pool holds 0 to max_size={self.max_size} sessions")
-        making = [self.core.begin_creation(language) for _ in range(size - self.core.supply(language))]
-        if making:
-            await asyncio.wait(making)
+        for _ in range(size - self.core.supply(language)):
+            self.core.begin_creation(language)
+        await self._crew.made(language)
         if self.core.supply(language) < size and language in self._crew.last_error:
             raise self._crew.last_error[language]
 

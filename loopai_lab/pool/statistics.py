@@ -65,6 +65,11 @@ class Books:
         return len(self._sessions)
 
     @property
+    def staying(self) -> int:
+        """All sessions but those on their way out."""
+        return self.total - self.closing
+
+    @property
     def closing(self) -> int:
         """Those on their way out."""
         return self._states["closing"]
@@ -75,7 +80,7 @@ class Books:
 
     def statistics(self, now: float, sandbox: str = "") -> SessionPoolStatistics:
         """Return all figures at this instant."""
-        live = [entry for entry in self._sessions.values() if entry.state in {"idle", "active"}]
+        live = [entry for entry in list(self._sessions.values()) if entry.state in {"idle", "active"}]
         total = len(self._sessions)
         return SessionPoolStatistics(
             total_sessions=total,
