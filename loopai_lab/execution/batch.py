@@ -165,7 +165,12 @@ class Batch:
         loop = asyncio.get_running_loop()
         asked = loop.time()
         try:
-            session = await self.pool.acquire(self.program.language, program_key=self.program.key, item_id=item.id)
+            session = await self.pool.acquire(
+                self.program.language,
+                priority=self.options.priority,
+                program_key=self.program.key,
+                item_id=item.id,
+            )
         except BaseException:
             spans.queue_ms += (loop.time() - asked) * 1000
             raise

@@ -23,6 +23,8 @@ class RunOptions:
         timeout_ms: how long one item may run; None is no limit.
         sampling_rate: the share of items that is sampled for validation, 0.0 to 1.0.
         isolation: `"item"` starts every item from pristine state; `"session"` keeps state, as a notebook kernel does.
+        priority: of the items' requests for sessions; a higher class overtakes, so that an interactive run need not wait
+            behind a long batch.
         seed: makes the sampling reproducible; None draws one.
     """
 
@@ -31,6 +33,7 @@ class RunOptions:
     timeout_ms: float | None = None
     sampling_rate: float = 0.0
     isolation: Isolation = "item"
+    priority: int = 0
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +56,8 @@ class RunOptions:
             raise InvalidOption(
                 f"isolation={self.isolation!r} is unknown; choose one of {', '.join(get_args(Isolation))}"
             )
+        if type(self.priority) is not int:
+            raise InvalidOption(f"priority={self.priority!r} is not a whole number")
         if self.seed is None:
             object.__setattr__(self, "seed", random.randrange(1 << 32))
 

@@ -6,6 +6,7 @@ Every method is synchronous and leaves the state whole. What takes time is asked
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from loopai_lab.errors import LoopaiLabError, PoolClosed, SessionMisuse, TooManyRequests
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from loopai_lab.pool.options import PoolOptions
     from loopai_lab.pool.session import PooledSession
+
+
+logger = logging.getLogger(__name__)
 
 
 class Core:
@@ -63,6 +67,10 @@ class Core:
         """Return how many sessions of a language there are or will soon be."""
         return self.books.count(language, "idle", "active", "creating")
 
+    def is_spare(self, session: PooledSession) -> bool:
+        """Whether a session is above the minimum of its language."""
+        return self.supply(session.language) > self.options.minimums().get(session.language, 0)
+
     def brief(self) -> str:
         """Return the figures that an error message needs."""
         figures = self.books.statistics(self.clock())
@@ -79,6 +87,30 @@ class Core:
 
     # -- borrowing ----------------------------------------------------------------------------------------------------
 
+    def fail_check(self, session: PooledSession, how: str) -> None:
+        """Send away a session that was lent and turned out to be gone; the request counts as not served yet."""
+        self.lent.discard(session)
+        session.uses -= 1
+        session.state, session.item_id = "idle", ""
+        self.emit("check_failed", session, reason=how)
+        self.retire(session, "broken")
+
+    def suspect_all(self) -> None:
+        """Have every idle session checked before its next use: time has passed that nobody saw."""
+        for session in self.idle():
+            session.suspect = True
+
+    def report_leaks(self, after_s: float) -> None:
+        """Report sessions that have been lent for longer than that, once each."""
+        now = self.clock()
+        for session in self.lent:
+            if not session.reported and now - session.since >= after_s:
+                session.reported = True
+                self.emit(
+                    "leaked", session, item_id=session.item_id, reason=session.place, ms=(now - session.since) * 1000
+                )
+                logger.warning("%r is lent for %.0f s, acquired at %s", session, now - session.since, session.place)
+
     def take(self, language: str, program_key: str | None, item_id: str) -> PooledSession | None:
         """Lend the idle session used last, if possible one that has the program; None if none is idle."""
         idle = self._idle.get(language)
@@ -92,7 +124,7 @@ class Core:
         self._lend(session, item_id, "idle", 0.0)
         return session
 
-    def enqueue(self, language: str, item_id: str) -> Waiter:
+    def enqueue(self, language: str, item_id: str, priority: int) -> Waiter:
         """Let a request wait, and begin what it needs.
 
         Raises:
@@ -104,7 +136,7 @@ class Core:
             error = TooManyRequests(f"max_waiting={limit} requests wait for a session already; {self.brief()}")
             self.emit("failed", language=language, item_id=item_id, reason=str(error))
             raise error
-        waiter = Waiter(language, item_id, self.clock())
+        waiter = Waiter(language, item_id, self.clock(), priority)
         self.waiters.push(waiter)
         self.grow()
         return waiter
@@ -126,7 +158,9 @@ class Core:
         self.emit(kind, language=waiter.language, item_id=waiter.item_id, reason=reason, ms=ms)
 
     def _lend(self, session: PooledSession, item_id: str, how: str, wait_ms: float) -> None:
-        session.state, session.since, session.item_id = "active", self.clock(), item_id
+        now = self.clock()
+        session.rested_s = now - session.since
+        session.state, session.since, session.item_id = "active", now, item_id
         session.uses += 1
         self.lent.add(session)
         self.emit("acquired", session, item_id=item_id, reason=how, ms=wait_ms)
@@ -139,18 +173,23 @@ class Core:
         Raises:
             SessionMisuse: it is not lent (any more).
         """
-        if session not in self.lent:
-            raise SessionMisuse(f"session {session.id[:8]} is not lent by this pool: released twice, or another pool's")
+        self.check_lent(session)
         now = self.clock()
         self.lent.discard(session)
         self.emit("released", session, item_id=session.item_id, ms=(now - session.since) * 1000)
         session.state, session.since, session.item_id = "idle", now, ""
+        session.holder, session.place, session.reported = None, "", False
         reason = discard or session.doubt or self._worn(session)
         if reason:
             self.retire(session, reason)
             self.grow()
         else:
             self._hand_off(session)
+
+    def check_lent(self, session: PooledSession) -> None:
+        """Refuse a session that nobody has borrowed here."""
+        if session not in self.lent:
+            raise SessionMisuse(f"session {session.id[:8]} is not lent by this pool: released twice, or another pool's")
 
     def _worn(self, session: PooledSession) -> CloseReason | None:
         """Return why a session that comes back must not stay, if it must not."""
@@ -195,6 +234,8 @@ class Core:
             while self.waiters.count(language) > self._creating.get(language, 0):
                 if sum(self._creating.values()) >= self.options.max_creating:
                     return
+                if self.books.count(language) >= self.options.most(language):
+                    break
                 if self.books.total >= self.max_size:
                     self._evict_for(language)
                     break
@@ -202,7 +243,7 @@ class Core:
 
     def _evict_for(self, language: str) -> None:
         """Retire the longest unused session of another language; growth goes on when it has closed."""
-        others = [session for session in self.idle() if session.language != language]
+        others = [session for session in self.idle() if session.language != language and self.is_spare(session)]
         if others and not self.books.closing:
             self.retire(min(others, key=lambda session: session.since), "evicted")
 

@@ -15,7 +15,9 @@ Kind = Literal[
     "passed_on",  # its request was cancelled in the same instant; the session goes on to the next
     "cancelled",  # a waiting request left
     "failed",  # a waiting request was refused: deadline, close, full queue
+    "check_failed",  # it did not stand the check before its use, and the request goes on without it
     "released",  # a session came back
+    "leaked",  # it has been lent for longer than anything should take; reason: where it was acquired
     "creating",  # a creation began
     "created",  # and made a session
     "create_failed",  # or did not

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any, Self
 
-from loopai_lab.errors import InvalidOption, PoolClosed, PoolError, PoolTimeout
+from loopai_lab.errors import InvalidOption, LoopaiLabError, PoolClosed, PoolError, PoolTimeout
+from loopai_lab.pool import holding
 from loopai_lab.pool.core import Core
 from loopai_lab.pool.crew import Crew
 from loopai_lab.pool.options import PoolOptions, check_seconds, check_size
 from loopai_lab.pool.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
     from loopai_lab.models import SessionPoolStatistics
@@ -56,6 +58,7 @@ class SessionPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._upkeep: Upkeep | None = None
         self._came_back = asyncio.Event()
+        self.wall_clock: Callable[[], float] = time.time
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
@@ -141,13 +144,20 @@ class SessionPool:
                 self.release(session)
 
     async def acquire(
-        self, language: str, *, timeout_s: float | None = None, program_key: str | None = None, item_id: str = ""
+        self,
+        language: str,
+        *,
+        timeout_s: float | None = None,
+        priority: int = 0,
+        program_key: str | None = None,
+        item_id: str = "",
     ) -> PooledSession:
         """Borrow a session; `release` gives it back.
 
         Args:
             language: what it shall run.
             timeout_s: how long to wait; 0 takes what is there or fails; None is the pool's `acquire_timeout_s`.
+            priority: a higher class is served first, and first come, first served inside a class.
             program_key: prefer a session that has this program loaded.
             item_id: what it is for, for the events.
 
@@ -155,6 +165,7 @@ class SessionPool:
             PoolTimeout: none became free in time; its cause is the last failed creation, if one failed.
             PoolClosed: the pool is closed, or was while this request waited.
             TooManyRequests: `max_waiting` requests wait already.
+            SessionMisuse: this task holds every lent session, and would wait for itself for ever.
             UnsupportedLanguage: the server has no such language.
         """
         self.open()
@@ -162,11 +173,24 @@ class SessionPool:
             timeout_s = self.core.options.acquire_timeout_s
         else:
             check_seconds("timeout_s", timeout_s)
-        session = self.core.take(language, program_key, item_id)
-        if session is not None:
-            return session
-        waiter = self.core.enqueue(language, item_id)
-        alarm = self._alarm(waiter, timeout_s)
+        deadline = None if timeout_s is None else self._clock() + timeout_s
+        while True:
+            how = "idle"
+            session = self.core.take(language, program_key, item_id)
+            if session is None:
+                how = "handed"
+                session = await self._wait(language, item_id, priority, timeout_s, deadline)
+            if not self._is_doubtful(session, how) or await self._stands_check(session, how, deadline):
+                return self._note_holder(session)
+
+    async def _wait(
+        self, language: str, item_id: str, priority: int, timeout_s: float | None, deadline: float | None
+    ) -> PooledSession:
+        holding.look_for_deadlock(self.core, language, for_ever=deadline is None)
+        waiter = self.core.enqueue(language, item_id, priority)
+        alarm = None
+        if deadline is not None and timeout_s is not None and deadline < float("inf"):
+            alarm = asyncio.get_running_loop().call_at(deadline, self._time_out, waiter, timeout_s)
         try:
             return await waiter.future
         except asyncio.CancelledError:
@@ -176,11 +200,6 @@ class SessionPool:
             if alarm is not None:
                 alarm.cancel()
 
-    def _alarm(self, waiter: Waiter, timeout_s: float | None) -> asyncio.TimerHandle | None:
-        if timeout_s is None or timeout_s == float("inf"):
-            return None
-        return asyncio.get_running_loop().call_later(timeout_s, self._time_out, waiter, timeout_s)
-
     def _time_out(self, waiter: Waiter, timeout_s: float) -> None:
         cause = self._crew.last_error.get(waiter.language)
         why = f"; the last creation failed: {cause}" if cause else ""
@@ -189,6 +208,33 @@ class SessionPool:
         )
         error.__cause__ = cause
         self.core.refuse(waiter, error)
+
+    def _is_doubtful(self, session: PooledSession, how: str) -> bool:
+        if session.suspect:
+            return True
+        quiet_s = self.core.options.check_after_s
+        return how == "idle" and quiet_s is not None and session.rested_s > quiet_s
+
+    async def _stands_check(self, session: PooledSession, how: str, deadline: float | None) -> bool:
+        """Ask the server for a session that has been quiet for long; the time it takes is the request's."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await session.remote.check()
+        except asyncio.CancelledError:
+            session.suspect = True
+            self.core.give_back(session, None)
+            raise
+        except (LoopaiLabError, OSError, TimeoutError):
+            self.core.fail_check(session, how)
+            return False
+        session.suspect = False
+        return True
+
+    def _note_holder(self, session: PooledSession) -> PooledSession:
+        session.holder = asyncio.current_task()
+        if self.core.options.leak_after_s is not None:
+            session.place = holding.calling_place()
+        return session
 
     def release(self, session: PooledSession, *, discard: CloseReason | None = None) -> None:
         """Give a session back; the oldest request that it serves has it at once.
@@ -223,9 +269,9 @@ class SessionPool:
 
     def refill(self) -> None:
         """Begin the creations that the minimum needs."""
-        options = self.core.options
-        while self.core.supply(options.language) < options.min_size and self.core.books.total < self.max_size:
-            self.core.begin_creation(options.language)
+        for language, least in self.core.options.minimums().items():
+            while self.core.supply(language) < least and self.core.books.total < self.max_size:
+                self.core.begin_creation(language)
 
     async def resize(self, max_size: int) -> None:
         """Change the maximum while the pool works; what is above it goes as soon as it is idle."""

@@ -23,6 +23,10 @@ class RemoteSession(Protocol):
         """Run a program on one input."""
         ...
 
+    async def check(self) -> None:
+        """Return if the server still has the session; raise if it has not, or cannot be asked."""
+        ...
+
     async def close(self) -> None:
         """End the session."""
         ...
@@ -46,6 +50,11 @@ class PooledSession:
         create_ms: how long its making took.
         created_at: when it was made, on the pool's clock.
         expires_at: when it is too old, jitter included; None for never.
+        rested_s: how long it had been idle when it was lent.
+        doubt: why it must not be used again.
+        suspect: whether it must be checked before it is lent again, however short its rest was.
+        holder: the task that has it.
+        place: where it was acquired, if the pool looks for leaks.
     """
 
     remote: RemoteSession
@@ -60,6 +69,11 @@ class PooledSession:
     item_id: str = ""
     programs: set[str] = field(default_factory=set)
     doubt: CloseReason | None = None
+    rested_s: float = 0.0
+    suspect: bool = False
+    holder: object = None
+    place: str = ""
+    reported: bool = False
 
     @property
     def id(self) -> str:

@@ -46,7 +46,9 @@ class Books:
             "passed_on": self._passed_on,
             "cancelled": self._cancelled,
             "failed": self._failed,
+            "check_failed": self._check_failed,
             "released": self._released,
+            "leaked": self._note,
             "creating": self._creating,
             "created": self._created,
             "create_failed": self._create_failed,
@@ -75,8 +77,9 @@ class Books:
         return self._states["closing"]
 
     def count(self, language: str, *states: str) -> int:
-        """Return how many sessions of a language are in one of the states."""
-        return sum(1 for entry in self._sessions.values() if entry.language == language and entry.state in states)
+        """Return how many sessions of a language are in one of the states; in any, if none is named."""
+        mine = (entry for entry in self._sessions.values() if entry.language == language)
+        return sum(1 for entry in mine if not states or entry.state in states)
 
     def statistics(self, now: float, sandbox: str = "") -> SessionPoolStatistics:
         """Return all figures at this instant."""
@@ -147,6 +150,15 @@ class Books:
         self._move(event, "idle")
         self._add("handed_off", -1)
         self._add("requests_cancelled")
+
+    def _check_failed(self, event: PoolEvent) -> None:
+        self._sessions[event.session_id].uses -= 1
+        self._move(event, "idle")
+        self._add("requests_num", -1)
+        self._add("taken_idle" if event.reason == "idle" else "handed_off", -1)
+
+    def _note(self, _: PoolEvent) -> None:
+        """Leave the figures as they are."""
 
     def _released(self, event: PoolEvent) -> None:
         self._move(event, "idle")

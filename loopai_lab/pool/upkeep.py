@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loopai_lab.pool.pool import SessionPool
-    from loopai_lab.pool.session import PooledSession
 
+
+logger = logging.getLogger(__name__)
 REST_S = 60.0
+LEAP_S = 5.0
 BREATH_S = 0.05
 
 
@@ -25,6 +28,7 @@ class Upkeep:
         """Start the task."""
         self._pool = weakref.ref(pool)
         self._wake = asyncio.Event()
+        self._clocks: tuple[float, float] | None = None
         self._task = asyncio.get_running_loop().create_task(self._look_after())
 
     def touch(self) -> None:
@@ -50,6 +54,9 @@ class Upkeep:
         if pool is None or pool.is_closed:
             return None
         now = pool.core.clock()
+        self._notice_leap(pool, now)
+        if pool.core.options.leak_after_s is not None:
+            pool.core.report_leaks(pool.core.options.leak_after_s)
         for session in pool.core.idle():
             if session.expires_at is not None and now >= session.expires_at:
                 pool.core.retire(session, "lifetime")
@@ -59,8 +66,22 @@ class Upkeep:
         if idle_due is not None:
             moments.append(idle_due)
         options = pool.core.options
-        rest_s = min(REST_S, *(s for s in (options.max_idle_s, options.max_lifetime_s) if s is not None), REST_S)
+        spans = (options.max_idle_s, options.max_lifetime_s, options.leak_after_s)
+        rest_s = min(REST_S, *(seconds for seconds in spans if seconds is not None), REST_S)
         return max(BREATH_S, min(rest_s, min(moments, default=now + REST_S) - now))
+
+    def _notice_leap(self, pool: SessionPool, now: float) -> None:
+        """Compare the two clocks: a laptop that slept, or a clock that was set, leaps one and not the other.
+
+        Monotonic time stands still while Linux sleeps, but a server elsewhere has gone on and may have closed sessions.
+        Nothing expires by that; what is idle is checked before its next use.
+        """
+        seen, self._clocks = self._clocks, (now, pool.wall_clock())
+        if seen is not None:
+            passed, on_the_wall = now - seen[0], self._clocks[1] - seen[1]
+            if abs(on_the_wall - passed) > LEAP_S:
+                logger.info("the clock leapt by %.0f s: idle sessions are checked before use", on_the_wall - passed)
+                pool.core.suspect_all()
 
     @staticmethod
     def _retire_one_idle(pool: SessionPool, now: float) -> float | None:
@@ -68,7 +89,7 @@ class Upkeep:
         options, core = pool.core.options, pool.core
         if options.max_idle_s is None:
             return None
-        spare = [session for session in core.idle() if _above_minimum(pool, session)]
+        spare = [session for session in core.idle() if core.is_spare(session)]
         if not spare:
             return None
         oldest = min(spare, key=lambda session: session.since)
@@ -77,8 +98,3 @@ class Upkeep:
             return due
         core.retire(oldest, "idle")
         return now if len(spare) > 1 else None
-
-
-def _above_minimum(pool: SessionPool, session: PooledSession) -> bool:
-    options = pool.core.options
-    return session.language != options.language or pool.core.supply(session.language) > options.min_size

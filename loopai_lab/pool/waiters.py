@@ -1,13 +1,12 @@
-"""Those who wait for a session: one plain future each, in the order of their arrival.
+"""Those who wait for a session: one plain future each, in the order of their priority and arrival.
 
-No condition variable and no `wait_for`: a waiter is served by a synchronous `serve`, which tells the giver whether the
-session was taken. That leaves no instant in which a session belongs to nobody.
+No condition variable and no `wait_for`: a waiter is served by a synchronous change of its future, so there is never an
+instant in which a session belongs to nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,18 +24,14 @@ class Waiter:
         language: what it needs.
         item_id: what it is for.
         since: when it began to wait, on the pool's clock.
+        priority: a higher class is served first; inside a class the first to come is.
     """
 
     language: str
     item_id: str
     since: float
-    program_key: str | None = None
+    priority: int = 0
     future: asyncio.Future[PooledSession] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    @property
-    def waits(self) -> bool:
-        """Whether it can still be served."""
-        return not self.future.done()
 
     def fail(self, error: Exception) -> bool:
         """Refuse the request; False if it does not wait any more."""
@@ -47,23 +42,26 @@ class Waiter:
 
 
 class WaitQueue:
-    """All waiters of a pool, first come, first served among those of a language."""
+    """All waiters of a pool."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._queue: deque[Waiter] = deque()
+        self._queue: list[Waiter] = []
 
     def __len__(self) -> int:
         """Return how many wait."""
         return len(self._queue)
 
     def __iter__(self) -> Iterator[Waiter]:
-        """Go through them, oldest first."""
+        """Go through them in the order in which they will be served."""
         return iter(tuple(self._queue))
 
     def push(self, waiter: Waiter) -> None:
-        """Let one wait."""
-        self._queue.append(waiter)
+        """Let one wait, behind all of its class and before all of lower ones."""
+        place = len(self._queue)
+        while place and self._queue[place - 1].priority < waiter.priority:
+            place -= 1
+        self._queue.insert(place, waiter)
 
     def remove(self, waiter: Waiter) -> bool:
         """Take out one that does not want any more; False if it has been served."""
@@ -74,11 +72,10 @@ class WaitQueue:
         return True
 
     def pop_for(self, language: str) -> Waiter | None:
-        """Take out the oldest that a session of this language serves."""
-        for waiter in self._queue:
-            if waiter.language == language and waiter.waits:
-                self._queue.remove(waiter)
-                return waiter
+        """Take out the first that a session of this language serves."""
+        for place, waiter in enumerate(self._queue):
+            if waiter.language == language and not waiter.future.done():
+                return self._queue.pop(place)
         return None
 
     def count(self, language: str) -> int:
@@ -86,5 +83,5 @@ class WaitQueue:
         return sum(waiter.language == language for waiter in self._queue)
 
     def languages(self) -> list[str]:
-        """Return the languages waited for, the longest wait first."""
+        """Return the languages waited for, the next to be served first."""
         return list(dict.fromkeys(waiter.language for waiter in self._queue))

@@ -236,7 +236,7 @@ async def test_cancelling_the_caller_returns_every_session_and_raises() -> None:
 @virtual
 async def test_a_session_that_the_server_forgot_is_replaced_without_the_item_noticing() -> None:
     source = ScriptedSource()
-    forgotten = []
+    forgotten: list[int] = []
 
     def script(value: int) -> Outcome:
         if not forgotten:
@@ -269,7 +269,7 @@ async def test_a_stream_yields_in_the_order_of_completion() -> None:
     source = ScriptedSource()
     slow = {0}
 
-    async def run(self: ScriptedSession, _: Program, input_json: str, **__: Any) -> Outcome:
+    async def run(_session: ScriptedSession, _program: Program, input_json: str, **_: Any) -> Outcome:
         value = json.loads(input_json)
         await asyncio.sleep(1.0 if value in slow else 0.1)
         return double(value)
@@ -318,11 +318,11 @@ async def test_a_source_that_raises_loses_nothing_that_had_started() -> None:
         yield from range(5)
         raise OSError("the disk is gone")
 
-    results = []
     async with lab_bench(ScriptedSource()) as executor:
+        stream = executor.stream(DOUBLE, breaking(), max_concurrency=3)
+        results = [(await anext(stream)).output for _ in range(5)]
         with pytest.raises(OSError, match="the disk is gone"):
-            async for item in executor.stream(DOUBLE, breaking(), max_concurrency=3):
-                results.append(item.output)  # noqa: PERF401 - what came before the error is the point
+            await anext(stream)
     assert sorted(results) == [0, 2, 4, 6, 8]
 
 
@@ -331,7 +331,9 @@ async def test_sampling_depends_on_the_seed_and_not_on_the_order_of_completion()
     async with lab_bench(ScriptedSource()) as executor:
         sampled = []
         for at_once in (1, 20):
-            result = await executor.execute_batch(DOUBLE, range(2000), max_concurrency=at_once, sampling_rate=0.1, seed=7)
+            result = await executor.execute_batch(
+                DOUBLE, range(2000), max_concurrency=at_once, sampling_rate=0.1, seed=7
+            )
             sampled.append([item.index for item in result.items if item.sampled_for_validation])
     assert sampled[0] == sampled[1]
     assert 150 <= len(sampled[0]) <= 250

@@ -1,4 +1,4 @@
-"""The whole way of an item, with nothing scripted: engine, executor, pool, WebSocket, server process, sandbox, runner."""
+"""The whole way of an item, nothing scripted: engine, executor, pool, WebSocket, server process, sandbox, runner."""
 
 from __future__ import annotations
 
@@ -111,7 +111,9 @@ async def test_a_run_can_be_awaited_on_another_loop(lab: ll.Lab) -> None:
 def test_a_frame_has_a_row_per_item(lab: ll.Lab) -> None:
     frame = lab.run(DOUBLE, [{"n": 1}, {"n": 2}], progress=False).to_frame()
     assert list(frame["output"]) == [2, 4]
-    assert {"item_id", "status", "latency_ms", "queue_ms", "create_ms", "transport_ms", "execute_ms", "reused"} <= set(frame)
+    assert {"item_id", "status", "latency_ms", "queue_ms", "create_ms", "transport_ms", "execute_ms", "reused"} <= set(
+        frame
+    )
 
 
 def test_bad_input_is_refused_before_a_session_is_made() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -18,39 +16,11 @@ from loopai_lab.errors import (
     TooManyRequests,
     UnsupportedLanguage,
 )
-from loopai_lab.pool.events import PoolEvent
 from loopai_lab.pool.pool import NullPool, SessionPool
 from loopai_lab.pool.statistics import Books
+from tests.support.audit import audited, use
 from tests.support.scripted import ScriptedSource
 from tests.support.virtual import virtual
-
-
-@asynccontextmanager
-async def audited(source: ScriptedSource, pool_type: type[SessionPool] = SessionPool, **options: Any) -> AsyncIterator[SessionPool]:
-    """Open a pool whose books are checked after every event, and that must leave nothing behind."""
-    pool = pool_type(source, **options)
-    most = pool.max_size
-
-    def check(event: PoolEvent) -> None:
-        nonlocal most
-        most = max(most, event.size)
-        now = pool.statistics()
-        parts = now.active_sessions + now.idle_sessions + now.creating_sessions + now.closing_sessions
-        assert now.total_sessions == parts <= most
-        settled = now.taken_idle + now.handed_off + now.requests_errors + now.requests_cancelled + now.requests_waiting
-        assert now.requests_num == settled
-
-    pool.events.subscribe(check)
-    async with pool:
-        yield pool
-    assert not source.open, "sessions were left on the server"
-    assert pool.statistics().total_sessions == 0
-
-
-async def use(pool: SessionPool, seconds: float = 0.01, language: str = "python") -> str:
-    async with pool.session(language) as session:
-        await asyncio.sleep(seconds)
-        return session.id
 
 
 @virtual

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from loopai_lab.errors import SessionNotFound
 from loopai_lab.models import Program
 from loopai_lab.rpc.drivers import Outcome
 
@@ -41,6 +42,12 @@ class ScriptedSession:
         finally:
             source.in_flight -= 1
 
+    async def check(self) -> None:
+        self.source.checked.append(self.id)
+        await asyncio.sleep(self.source.check_s)
+        if self.is_closed:
+            raise SessionNotFound(f"Session not found: {self.id}")
+
     async def close(self) -> None:
         await asyncio.sleep(self.source.close_s)
         self.is_closed = True
@@ -67,6 +74,8 @@ class ScriptedSource:
     made: list[ScriptedSession] = field(default_factory=list)
     open: set[ScriptedSession] = field(default_factory=set)
     ran: list[tuple[str, Any]] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    check_s: float = 0.001
     in_flight: int = 0
     most_in_flight: int = 0
 

@@ -1,4 +1,4 @@
-"""A virtual clock: an event loop whose time leaps to the next timer, so that hours pass in milliseconds, the same every run."""
+"""A virtual clock: an event loop whose time leaps to the next timer, so that hours pass in milliseconds."""
 
 from __future__ import annotations
 
