@@ -13,7 +13,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo lab test check bench clean
+.PHONY: help demo lab test soak check bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ bench: $(VENV)/.package ## measure, beside the floors and the peers
 
 test: $(VENV)/.test ## run the tests; make test ARGS="-k pool"
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.test ## run 100,000 random schedules of the pool; a few minutes
+	$(BIN)/python -m pytest tests/pool/test_schedules.py -k random --schedules 100000 --timeout 3600 $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, layers, spelling
 	$(BIN)/ruff check

@@ -44,3 +44,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         )
         reporter.stats.setdefault("error", []).append(report)
     session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many random schedules to run, or which one."""
+    parser.addoption("--schedules", type=int, default=300, help="how many random pool schedules to run")
+    parser.addoption("--schedule-seed", type=int, default=None, help="run this one schedule only")

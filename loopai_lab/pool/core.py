@@ -46,7 +46,7 @@ class Core:
         self.max_size = options.max_size
         self.clock = clock
         self.events = EventLog()
-        self.books = Books(max_size=options.max_size)
+        self.books = Books()
         self.events.subscribe(self.books.apply)
         self.waiters = WaitQueue()
         self.lent: set[PooledSession] = set()

@@ -12,7 +12,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from loopai_lab.errors import InvalidOption, LoopaiLabError, PoolClosed, PoolError, PoolTimeout
+from loopai_lab.errors import InvalidOption, LoopaiLabError, PoolClosed, PoolError, PoolTimeout, SessionMisuse
 from loopai_lab.pool import holding
 from loopai_lab.pool.core import Core
 from loopai_lab.pool.crew import Crew
@@ -85,6 +85,7 @@ class SessionPool:
         running = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = running
+            self.core.emit("resized", size=self.max_size)
             self._upkeep = Upkeep(self)
         elif self._loop is not running:
             raise PoolError("this pool is open on another event loop: use it there, or make one pool per loop")
@@ -244,8 +245,12 @@ class SessionPool:
             discard: end it for this reason instead of using it again.
 
         Raises:
-            SessionMisuse: it is not lent by this pool (any more).
+            SessionMisuse: it is not lent by this pool (any more), or this is not the pool's event loop.
         """
+        if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001 - get_running_loop raises where there is none
+            raise SessionMisuse(
+                f"session {session.id[:8]} was released outside the event loop that its pool is open on"
+            )
         self.core.give_back(session, discard)
         self._came_back.set()
 

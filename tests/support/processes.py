@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 MARK = "LOOPAI_LAB_INSTANCE"
@@ -36,6 +38,14 @@ def left_after(mark: str, seconds: float = 2.0) -> list[str]:
     while (found := marked(mark)) and time.monotonic() < end:
         time.sleep(0.02)
     return [f"{pid}: {_command(pid)}" for pid in found]
+
+
+async def until(holds: Callable[[], object], *, within_s: float = 5.0, what: str = "what was waited for") -> None:
+    """Wait until something holds, looking every few milliseconds; fail with a sentence when it does not in time."""
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end, f"{what} did not come about within {within_s} s"
+        await asyncio.sleep(0.01)
 
 
 def _command(pid: int) -> str:
