@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loopai_lab.bench.report import RunView, run_sections, write_report
 from loopai_lab.lab import Lab
 from loopai_lab.tasks import find_task
 
@@ -57,11 +58,8 @@ def run_demo(*, report: Path | None, concurrency: int | None = None, say: Callab
     items, program = task.items(), task.program()
     at_once = concurrency or min(100, 2 * (os.cpu_count() or 1))
     say(f"{TASK}: {len(items)} modules of this Python's standard library, {at_once} at a time")
-    began = time.perf_counter()
+    say("direct: the same program in this very process, for the answers to compare with …")
     expected = direct_answers(program, items)
-    say(
-        f"direct: {time.perf_counter() - began:.2f} s in this process, one after another; its answers are the yardstick"
-    )
     arms: list[Arm] = []
     with Lab(max_size=at_once) as lab:
         for name in ("pool, cold", "pool, warm"):
@@ -172,6 +170,6 @@ def _stopped(arms: list[Arm], say: Callable[[str], None]) -> int:
 
 
 def _write_report(path: Path, arms: list[Arm]) -> None:
-    from loopai_lab.bench.demo_report import write_demo_report
-
-    write_demo_report(path, arms)
+    views = [RunView(arm.name, arm.result, arm.events) for arm in arms]
+    where = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.platform()}"
+    write_report(path, f"{TASK}: what the pool buys", run_sections(views), subtitle=where)

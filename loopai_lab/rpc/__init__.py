@@ -1,1 +1,1 @@
-"""The wire: JSON-RPC without I/O, connections on websockets, sessions of a CodeBeaker server, and the embedded server's start."""
+"""The wire: JSON-RPC without I/O, connections, sessions of a CodeBeaker server, and the embedded server's start."""

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from loopai_lab.errors import BeakerError, InvalidOption, RemoteError, UnsupportedLanguage
+from loopai_lab.errors import (
+    BeakerError,
+    InvalidOption,
+    ProtocolError,
+    RemoteError,
+    ServerUnavailable,
+    SessionNotFound,
+    UnsupportedLanguage,
+)
 from loopai_lab.rpc.connection import Connection
 from loopai_lab.rpc.drivers import Outcome, run_loaded
 from loopai_lab.rpc.embedded import EmbeddedServer
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
 
 CREATE_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 30.0
+CHECK_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +50,13 @@ class Capabilities:
     sandbox_weakness: str | None = None
 
     @classmethod
-    def read(cls, result: Any) -> Capabilities:
+    def read(cls, result: object) -> Capabilities:
         """Return what an `initialize` result says; what it leaves out is taken as not there."""
-        said = result.get("serverCapabilities", {}) if isinstance(result, dict) else {}
-        ours = said.get("loopaiLab") or {}
+        said: Any = result.get("serverCapabilities") if isinstance(result, dict) else None
+        said = said if isinstance(said, dict) else {}
+        ours: Any = said.get("loopaiLab") or {}
         return cls(
-            languages=tuple(said.get("supportedLanguages", ())),
+            languages=tuple(said.get("supportedLanguages") or ()),
             runs_loaded="run" in ours.get("commands", ()),
             concurrent=bool(ours.get("concurrentRequests", False)),
             sandbox=ours.get("sandbox", ""),
@@ -65,7 +76,7 @@ class RemoteSession:
 
     async def execute(self, command_json: str, *, timeout_s: float | None = None) -> Any:
         """Carry out a command, given as JSON text, and return the reply's result object."""
-        params = f'{{"sessionId":"{self.id}","command":{command_json}}}'
+        params = f'{{"sessionId":{encode(self.id)},"command":{command_json}}}'
         return await self.connection.call("session.execute", params, timeout_s=timeout_s)
 
     async def run(
@@ -73,6 +84,18 @@ class RemoteSession:
     ) -> Outcome:
         """Run a program on one input, given as JSON text."""
         return await run_loaded(self, program, input_json, isolation=isolation, timeout_ms=timeout_ms)
+
+    async def check(self) -> None:
+        """Return if the server still has the session.
+
+        Raises:
+            SessionNotFound: it has not.
+            BeakerError: it cannot be asked.
+        """
+        listed = await self.connection.call("session.list", timeout_s=CHECK_TIMEOUT_S)
+        sessions = listed.get("sessions", ()) if isinstance(listed, dict) else ()
+        if not any(session.get("sessionId") == self.id for session in sessions):
+            raise SessionNotFound(f"Session not found: {self.id}")
 
     async def close(self) -> None:
         """End the session on the server; a session that is gone already is fine."""
@@ -88,8 +111,8 @@ class RemoteSession:
 class Beaker:
     """A session server: the embedded one, started when first needed, or any CodeBeaker server by URL.
 
-    Use it as `async with connect() as beaker`. A server that died is started, or connected to, again for the next session;
-    what was running on it is lost and said to be lost.
+    Use it as `async with connect() as beaker`. A server that died is started, or connected to, again for the next
+    session; what was running on it is lost and said to be lost.
 
     Args:
         url: `ws://…/ws/jsonrpc`; None starts the embedded server.
@@ -121,6 +144,7 @@ class Beaker:
         self._server: EmbeddedServer | None = None
         self._shared: Connection | None = None
         self._opening = asyncio.Lock()
+        self._unwanted: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         """Start or reach the server, and learn what it can do."""
@@ -151,12 +175,32 @@ class Beaker:
         """Return the shared connection, opened (and the embedded server started) if need be."""
         async with self._opening:
             if self._shared is None or not self._shared.is_open:
-                self._shared = await Connection.open(
-                    await self._address(), token=self._token, timeout_s=self._connect_timeout_s
-                )
-                result = await self._shared.call("initialize", timeout_s=CALL_TIMEOUT_S)
+                if self._shared is not None:
+                    await self._shared.close()
+                self._shared = None
+                connection = await self._connect_anew()
+                try:
+                    result = await connection.call("initialize", timeout_s=CALL_TIMEOUT_S)
+                except BaseException:
+                    await connection.close()
+                    raise
                 self.capabilities = Capabilities.read(result)
+                self._shared = connection
             return self._shared
+
+    async def _connect_anew(self) -> Connection:
+        """Connect; an embedded server that does not listen any more is ending, or dead, and another takes its place."""
+        try:
+            return await self._connect()
+        except ServerUnavailable:
+            if self._server is None:
+                raise
+            server, self._server = self._server, None
+            await server.close()
+            return await self._connect()
+
+    async def _connect(self) -> Connection:
+        return await Connection.open(await self._address(), token=self._token, timeout_s=self._connect_timeout_s)
 
     async def _address(self) -> str:
         if self.url is not None:
@@ -186,44 +230,64 @@ class Beaker:
             BeakerError: the server refused, or could not be reached.
         """
         shared = await self.connection()
-        connection = shared
-        own = not self.capabilities.concurrent
-        if own:
-            connection = await Connection.open(
-                await self._address(), token=self._token, timeout_s=self._connect_timeout_s
-            )
+        if self.capabilities.concurrent:
+            return RemoteSession(await self._session_id(shared, language), language, shared, own_connection=False)
+        own = await self._connect()
         try:
-            params = encode({"language": language})
-            result = await connection.call("session.create", params, timeout_s=CREATE_TIMEOUT_S)
+            return RemoteSession(await self._session_id(own, language), language, own, own_connection=True)
+        except BaseException:
+            await own.close()
+            raise
+
+    async def _session_id(self, connection: Connection, language: str) -> str:
+        params = encode({"language": language})
+        call = asyncio.ensure_future(connection.call("session.create", params, timeout_s=CREATE_TIMEOUT_S))
+        try:
+            return _id_in(await asyncio.shield(call))
         except RemoteError as error:
             if "No runtime available for language" in str(error):
                 raise UnsupportedLanguage(f"Unsupported language {language!r}: {error}") from error
             raise
-        except BaseException:
-            if own:
-                await connection.close()
+        except asyncio.CancelledError:
+            self._forget_when_made(connection, call)
             raise
-        session_id = result.get("sessionId") if isinstance(result, dict) else None
-        if not isinstance(session_id, str):
-            message = f"session.create: the reply has no sessionId: {result!r}"
-            raise BeakerError(message)
-        return RemoteSession(session_id, language, connection, own)
+
+    def _forget_when_made(self, connection: Connection, call: asyncio.Future[Any]) -> None:
+        """Close a session that its caller no longer waits for: the server makes it all the same."""
+
+        async def close_it() -> None:
+            with contextlib.suppress(BeakerError):
+                params = encode({"sessionId": _id_in(await call)})
+                await connection.call("session.close", params, timeout_s=CALL_TIMEOUT_S)
+
+        task = asyncio.create_task(close_it(), name="close-unwanted-session")
+        self._unwanted.add(task)
+        task.add_done_callback(self._unwanted.discard)
 
     async def close(self) -> None:
         """Close the connection and end the embedded server; twice is fine."""
         shared, self._shared = self._shared, None
         if shared is not None:
             await shared.close()
+        if self._unwanted:
+            await asyncio.wait(self._unwanted)  # their connections are closed: they end at once
         server, self._server = self._server, None
         if server is not None:
             await server.close()
+
+
+def _id_in(result: object) -> str:
+    session_id = result.get("sessionId") if isinstance(result, dict) else None
+    if not isinstance(session_id, str):
+        raise ProtocolError("session.create: the reply has no sessionId")
+    return session_id
 
 
 _ALIASES_OF_PYTHON = ("python3", "py")
 
 
 def connect(url: str | None = None, **options: Any) -> Beaker:
-    """Return a session server to use as `async with connect() as beaker`.
+    """Return a session server to use in an `async with`.
 
     Args:
         url: any CodeBeaker server's WebSocket URL; None starts the embedded server, with nothing to install.

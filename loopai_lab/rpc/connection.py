@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from websockets.asyncio.client import connect, unix_connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from loopai_lab.errors import CallTimeout, ConnectionLost, ProtocolError, ServerUnavailable
-from loopai_lab.rpc.jsonrpc import Correlator, Notification, decode_reply, encode_call, remote_error
-
-if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+from loopai_lab.rpc.jsonrpc import (
+    Correlator,
+    Notification,
+    Reply,
+    decode_reply,
+    encode_call,
+    id_in_front,
+    remote_error,
+)
+from loopai_lab.rpc.websocket import WebSocket, dial
 
 logger = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 1 << 28
+UNAUTHORIZED = (401, 403)
+
+Waiter = tuple[asyncio.Future[Any], str]
 
 
 class Connection:
     """Make calls over one socket, many at once; `open` makes one.
 
-    Every call has its own deadline, and nothing else ends it but its reply or the loss of the connection. Keepalive pings
-    are off: a CodeBeaker server does not answer them while it runs something.
+    Every call has its own deadline, and nothing else ends it but its reply or the loss of the connection. Keepalive
+    pings are off: a CodeBeaker server does not answer them while it runs something.
     """
 
-    def __init__(self, socket: ClientConnection, address: str) -> None:
-        """Take over an open socket and start to read from it."""
-        self._socket = socket
+    def __init__(self, address: str) -> None:
+        """Start unconnected."""
         self._address = address
-        self._calls: Correlator[tuple[asyncio.Future[Any], str]] = Correlator()
+        self._calls: Correlator[Waiter] = Correlator()
         self._lost: ConnectionLost | None = None
-        self._reader = asyncio.create_task(self._read(), name=f"rpc-reader {address}")
+        self._socket: WebSocket | None = None
 
     @classmethod
     async def open(cls, address: str, *, token: str = "", timeout_s: float = 30.0) -> Connection:
@@ -42,32 +48,29 @@ class Connection:
         Raises:
             ServerUnavailable: nobody answers there, or not as a CodeBeaker server does.
         """
-        options: dict[str, Any] = {
-            "compression": None,
-            "ping_interval": None,
-            "max_size": MAX_MESSAGE_BYTES,
-            "open_timeout": timeout_s,
-            "close_timeout": 2.0,
-        }
-        if token:
-            options["additional_headers"] = {"Authorization": f"Bearer {token}"}
+        made = cls(address)
         try:
-            if address.startswith(("ws://", "wss://")):
-                socket = await connect(address, **options)
-            else:
-                socket = await unix_connect(address, uri="ws://localhost/ws/jsonrpc", **options)
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
-            message = f"no session server answers at {address}: {error or type(error).__name__}"
+            async with asyncio.timeout(timeout_s):
+                made._socket = await dial(
+                    address, token=token, max_bytes=MAX_MESSAGE_BYTES, on_message=made._take, on_lost=made._end
+                )
+        except (OSError, ValueError, OverflowError, WebSocketException) as error:
+            message = f"no session server answers at {address}: {_reason(error, timeout_s)}"
             raise ServerUnavailable(message) from error
-        return cls(socket, address)
+        return made
 
     @property
     def is_open(self) -> bool:
         """Whether calls can be made."""
         return self._lost is None
 
+    @property
+    def pending(self) -> int:
+        """How many calls wait for their reply."""
+        return len(self._calls)
+
     async def call(self, method: str, params_json: str = "{}", *, timeout_s: float | None = None) -> Any:
-        """Call a method and return its result.
+        """Call a method and return its result, any JSON value.
 
         Args:
             method: its name.
@@ -80,39 +83,38 @@ class Connection:
             RemoteError: the server says no.
             ProtocolError: what came is not the protocol.
         """
-        if self._lost is not None:
-            raise ConnectionLost(str(self._lost))
+        if self._lost is not None or self._socket is None:
+            raise ConnectionLost(f"{method}: {self._lost or 'not connected'}")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         call_id = self._calls.open((future, method))
         try:
+            self._socket.send(encode_call(call_id, method, params_json))
+            if timeout_s is None:
+                return await future
             async with asyncio.timeout(timeout_s):
-                await self._socket.send(encode_call(call_id, method, params_json))
                 return await future
         except TimeoutError as error:
             message = f"{method}: no reply from {self._address} within {timeout_s} s"
             raise CallTimeout(message) from error
         except ConnectionClosed as error:
-            raise self._loss(error) from error
+            raise ConnectionLost(f"{method}: {self._loss(error)}") from error
         finally:
             self._calls.resolve(call_id)
-
-    async def _read(self) -> None:
-        try:
-            async for message in self._socket:
-                self._take(message)
-            self._end(self._loss(None))
-        except ConnectionClosed as error:
-            self._end(self._loss(error))
 
     def _take(self, message: str | bytes) -> None:
         try:
             reply = decode_reply(message)
         except ProtocolError as error:
-            logger.warning("%s", error)
+            self._fail(id_in_front(message), error)
             return
         if isinstance(reply, Notification):
             logger.debug("notification %s is not for us", reply.method)
-            return
+        elif reply.id is None and reply.error is not None:
+            self._fail(None, remote_error(reply.error, "the server could not read a call"))
+        else:
+            self._deliver(reply)
+
+    def _deliver(self, reply: Reply) -> None:
         waiter = self._calls.resolve(reply.id)
         if waiter is None:
             logger.debug("a reply to %r came too late, or to nobody", reply.id)
@@ -125,20 +127,42 @@ class Connection:
         else:
             future.set_result(reply.result)
 
-    def _loss(self, error: ConnectionClosed | None) -> ConnectionLost:
-        how = f": {error}" if error else ""
-        return ConnectionLost(f"the connection to {self._address} was lost{how}")
+    def _fail(self, call_id: int | None, error: Exception) -> None:
+        """Fail the call that a bad message belongs to; when that cannot be told, all of them.
 
-    def _end(self, loss: ConnectionLost) -> None:
-        self._lost = loss
+        One of them would wait for its reply for ever otherwise, and nobody knows which. Where a session has a
+        connection of its own, there is one call at most.
+        """
+        known = self._calls.resolve(call_id)
+        waiters = [known] if known else self._calls.drain() if call_id is None else []
+        logger.warning("%s; %d calls fail", error, len(waiters))
+        for future, method in waiters:
+            if not future.done():
+                future.set_exception(error if len(waiters) == 1 else ProtocolError(f"{method}: {error}"))
+
+    def _loss(self, error: ConnectionClosed) -> ConnectionLost:
+        return ConnectionLost(f"the connection to {self._address} was lost: {error}")
+
+    def _end(self, error: ConnectionClosed) -> None:
+        """Fail whoever waits: nobody may wait for a reply that cannot come."""
+        self._lose(self._loss(error))
+
+    def _lose(self, loss: ConnectionLost) -> None:
+        self._lost = self._lost or loss
         for future, method in self._calls.drain():
             if not future.done():
-                future.set_exception(ConnectionLost(f"{method}: {loss}"))
+                future.set_exception(ConnectionLost(f"{method}: {self._lost}"))
 
     async def close(self) -> None:
         """Close the connection; calls under way fail with ConnectionLost."""
-        self._end(self._lost or ConnectionLost(f"the connection to {self._address} was closed"))
-        await self._socket.close()
-        self._reader.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._reader
+        self._lose(ConnectionLost(f"the connection to {self._address} was closed"))
+        if self._socket is not None:
+            await self._socket.close()
+
+
+def _reason(error: Exception, timeout_s: float) -> str:
+    if isinstance(error, InvalidStatus) and error.response.status_code in UNAUTHORIZED:
+        return f"{error}; it wants a token, or another one"
+    if isinstance(error, TimeoutError):
+        return f"no connection within {timeout_s:g} s"
+    return str(error) or type(error).__name__

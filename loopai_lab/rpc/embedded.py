@@ -11,10 +11,10 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loopai_lab import errors
-from loopai_lab.errors import LoopaiLabError, ServerUnavailable
+from loopai_lab.errors import ServerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,13 @@ START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 10.0
 PREFIX = "loopai-lab-"
 OWNER = "owner"
-# `python -m loopai_lab.server`, but with this very package, wherever it was imported from, and never the working folder.
-BOOT = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); from loopai_lab.server.__main__ import main; main()"
+WORDS = "server.err"
+LONGEST_SOCKET_PATH = 104
+# `python -m loopai_lab.server`, but with this very package, wherever it is imported from, and never the working folder.
+BOOT = (
+    f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); "
+    "from loopai_lab.server.__main__ import main; sys.exit(main())"
+)
 
 
 class EmbeddedServer:
@@ -41,6 +46,7 @@ class EmbeddedServer:
         self._process = process
         self._folder = folder
         self._owner = owner
+        self._closed = False
         self.address = address
 
     @classmethod
@@ -52,11 +58,11 @@ class EmbeddedServer:
             SandboxUnavailable: the sandbox that was asked for cannot be had.
         """
         sweep_strays()
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder = _private_folder()
         owner = _own(folder)
         process = None
         try:
-            with open(folder / "server.err", "wb") as stderr:  # noqa: ASYNC230 - a local, empty file
+            with (folder / WORDS).open("wb") as stderr:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-P", "-c", BOOT, "--child", "--folder", str(folder)),
                     *("--sandbox", sandbox, "--memory-mb", str(memory_mb)),
@@ -84,7 +90,10 @@ class EmbeddedServer:
         return self._process.pid
 
     async def close(self) -> None:
-        """Let the child end its sessions and itself, and remove the folder."""
+        """Let the child end its sessions and itself, and remove the folder; twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             await asyncio.shield(_end(self._process))
         finally:
@@ -98,15 +107,24 @@ async def _first_word(process: asyncio.subprocess.Process, folder: Path) -> str:
             line = await process.stdout.readline()
     except TimeoutError:
         line = b""
-    said = json.loads(line) if line else {}
+    said = _decoded(line)
     if "ready" in said:
         return str(said["ready"])
-    kind = getattr(errors, said.get("failed", ""), ServerUnavailable)
-    if issubclass(kind, LoopaiLabError) and "error" in said:
-        raise kind(said["error"])
-    wrote = (folder / "server.err").read_text(errors="replace").strip()[-2000:]
-    message = f"the embedded session server did not start: {wrote or 'it wrote nothing'}"
+    if "failed" in said:
+        kind = getattr(errors, str(said["failed"]), ServerUnavailable)
+        raise kind(said.get("error"))
+    wrote = (folder / WORDS).read_text(errors="replace").strip()[-2000:] or line.decode(errors="replace").strip()
+    message = f"the embedded session server did not start within {START_TIMEOUT_S:g} s: {wrote or 'it wrote nothing'}"
     raise ServerUnavailable(message)
+
+
+def _decoded(line: bytes) -> dict[str, Any]:
+    """Return the server's first line; anything else that comes on its stdout is shown as what it is, not as this."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -121,10 +139,20 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
+def _private_folder() -> Path:
+    """Return a new folder of mode 0700 whose socket's path is short enough to bind (sun_path has 108 bytes)."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    if len(os.fsencode(folder / "beaker.sock")) < LONGEST_SOCKET_PATH:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+
+
 def _own(folder: Path) -> int:
     """Mark a folder as ours for as long as we live: the lock goes with the process, however it ends."""
-    fd = os.open(folder / OWNER, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fd = os.open(folder / f".{OWNER}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    (folder / f".{OWNER}").rename(folder / OWNER)  # nobody sees it unlocked
     return fd
 
 
@@ -140,10 +168,11 @@ def sweep_strays() -> None:
 
 
 def _unowned() -> Iterator[Path]:
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    places = {Path(tempfile.gettempdir()), Path("/tmp")}  # noqa: S108 - where `_private_folder` puts it
+    for folder in (folder for place in places for folder in place.glob(f"{PREFIX}*")):
         try:
-            if folder.stat().st_uid != os.getuid():
-                continue
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue  # somebody else's, in a folder that all may write to
             fd = os.open(folder / OWNER, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             continue  # not one of ours, or gone meanwhile

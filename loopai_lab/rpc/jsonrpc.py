@@ -1,12 +1,13 @@
 """JSON-RPC 2.0 without I/O: encode, decode, correlate. No sockets, no clock, no event loop.
 
-The wire rules are CodeBeaker's: text messages, one JSON object per line, ASCII only (its server decodes 4 KB chunks one by
-one, so a longer character could be cut), and replies that carry both `result` and `error`, the unused one being null.
+The wire rules are CodeBeaker's: text messages, one JSON object per line, ASCII only (its server decodes 4 KB chunks one
+by one, so a longer character could be cut), and replies with both `result` and `error`, the unused one being null.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -17,10 +18,60 @@ INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
+PROGRAM_NOT_LOADED = -32001
+"""Ours: `run` named a program by its key, and the session does not have it (any more). Nothing ran; send its code."""
 
 T = TypeVar("T")
 encode = json.JSONEncoder(separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
+_decode_plain = json.JSONDecoder().decode
+_ID_IN_FRONT = re.compile(r'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\s*[,}]')
+_DIGITS_AT_ONCE = 4000  # int() refuses more than 4,300 unless the whole process allows it
+
+
+def decode(text: str) -> Any:
+    """Return a JSON value; an integer may have any number of digits.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deep.
+    """
+    try:
+        return _decode_plain(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return json.loads(text, parse_int=_long_int)
+
+
+def _long_int(digits: str) -> int:
+    if len(digits) <= _DIGITS_AT_ONCE:
+        return int(digits)
+    if digits.startswith("-"):
+        return -_long_int(digits[1:])
+    right = len(digits) // 2
+    power: int = 10**right
+    return _long_int(digits[:-right]) * power + _long_int(digits[-right:])
+
+
+def why_not_json(text: bytes) -> str | None:
+    """Return what is wrong with what should be JSON, or None; numbers are not made of its digits, however many."""
+    try:
+        try:
+            json.loads(text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            json.loads(text, parse_int=len)
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return None
+
+
+def id_in_front(message: str | bytes) -> int | None:
+    """Return the id of a message that cannot be decoded, if it stands where everybody writes it."""
+    head = message[:100] if isinstance(message, str) else message[:100].decode("ascii", "replace")
+    found = _ID_IN_FRONT.match(head)
+    return int(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +143,9 @@ def decode_request(line: str) -> Request:
         RequestError: it is not one; the error knows the reply to send.
     """
     try:
-        message = _decode(line)
+        message = decode(line)
     except (ValueError, RecursionError) as error:
-        raise RequestError(PARSE_ERROR, "Parse error", str(error)) from error
+        raise RequestError(PARSE_ERROR, "Parse error", str(error), id_in_front(line)) from error
     if not isinstance(message, dict):
         raise RequestError(PARSE_ERROR, "Parse error", f"a {type(message).__name__} is not a request object")
     call_id = message.get("id")
@@ -113,7 +164,7 @@ def decode_reply(line: str | bytes) -> Reply | Notification:
         ProtocolError: it is neither.
     """
     try:
-        message = _decode(line if isinstance(line, str) else line.decode())
+        message = decode(line if isinstance(line, str) else line.decode())
     except (ValueError, RecursionError) as error:
         text = f"the server sent {len(line)} characters that are not JSON: {error}"
         raise ProtocolError(text) from error
@@ -123,20 +174,24 @@ def decode_reply(line: str | bytes) -> Reply | Notification:
     method = message.get("method")
     if isinstance(method, str):
         return Notification(method, message.get("params"))
-    error = message.get("error")
-    if error is not None and not isinstance(error, dict):
-        error = {"code": INTERNAL_ERROR, "message": str(error)}
-    if error is None and "result" not in message:
+    said = message.get("error")
+    if said is not None and not isinstance(said, dict):
+        said = {"code": INTERNAL_ERROR, "message": str(said)}
+    if said is None and "result" not in message:
         text = f"the server's reply to call {message.get('id')!r} has neither result nor error"
         raise ProtocolError(text)
-    return Reply(message.get("id"), message.get("result"), error)
+    return Reply(message.get("id"), message.get("result"), said)
 
 
 def remote_error(error: dict[str, Any], method: str) -> RemoteError:
     """Return the exception for an error object; the useful text of a CodeBeaker server is the first line of `data`."""
     code = error.get("code", INTERNAL_ERROR)
     data = error.get("data")
-    reason = data.splitlines()[0] if isinstance(data, str) and data else error.get("message", "no reason given")
+    reason = (
+        data.strip().splitlines()[0]
+        if isinstance(data, str) and data.strip()
+        else error.get("message", "no reason given")
+    )
     kind = SessionNotFound if "Session not found" in str(reason) else RemoteError
     return kind(f"{method}: {reason}", code=code if isinstance(code, int) else INTERNAL_ERROR, data=data)
 
@@ -166,7 +221,9 @@ class Correlator(Generic[T]):
 
     def resolve(self, call_id: object) -> T | None:
         """Return the caller that a reply is for; None when nobody waits: an unknown, repeated or abandoned id."""
-        return self._waiting.pop(call_id, None) if isinstance(call_id, int) else None
+        if not isinstance(call_id, int) or isinstance(call_id, bool):
+            return None
+        return self._waiting.pop(call_id, None)
 
     def drain(self) -> list[T]:
         """Return all callers and forget them: the connection is over."""

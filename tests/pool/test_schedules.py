@@ -1,4 +1,4 @@
-"""The pool under chance: whatever the schedule, nobody has two owners, nobody starves, nothing leaks, the books balance.
+"""The pool under chance: no session has two owners, nobody starves, nothing leaks, the books balance.
 
 A failure names its seed; `python -m pytest tests/pool/test_schedules.py --schedule-seed SEED` runs that schedule alone.
 `make soak` runs 100,000.

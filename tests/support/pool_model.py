@@ -68,7 +68,7 @@ class PoolModel:
         self.pool.release(session, discard=discard)
 
     def turn(self, times: int) -> None:
-        """Let the loop turn a few times without time passing: every await is a place where something can come between."""
+        """Let the loop turn without time passing: every await is a place where something can come between."""
         for _ in range(times):
             self._run(asyncio.sleep(0))
             self._collect()
