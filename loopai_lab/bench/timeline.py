@@ -19,6 +19,7 @@ LOOK: dict[Doing, tuple[str, str]] = {
 }
 ENDS: dict[str, Doing] = {"created": "creating", "create_failed": "creation failed", "closed": "closing"}
 FINEST_SHARE = 1 / 1200
+MOST_ROWS = 30
 """Pauses shorter than this share of the whole are less than a pixel: the uses around them become one bar."""
 
 
@@ -94,10 +95,15 @@ def session_timeline(view: RunView) -> Chart:
     whole_s = max((stretch.ended_s for stretch in found), default=start) - start
     shown = merged(found, pause_s=whole_s * FINEST_SHARE)
     rows = {session: number for number, session in enumerate(dict.fromkeys(stretch.session for stretch in shown), 1)}
+    title = f"Sessions of {escape(view.name)}"
+    if len(rows) > MOST_ROWS:  # a pool that keeps nothing makes one per item
+        title += f": the first {MOST_ROWS} of {len(rows)}"
+        rows = {session: number for session, number in rows.items() if number <= MOST_ROWS}
+        shown = [stretch for stretch in shown if stretch.session in rows]
     data = [_bars([stretch for stretch in shown if stretch.doing == doing], doing, rows, start) for doing in LOOK]
     return chart(
         [bars for bars in data if bars["y"]],
-        title=f"Sessions of {escape(view.name)}",
+        title=title,
         height=170 + 26 * len(rows),
         barmode="overlay",
         bargap=0.25,
