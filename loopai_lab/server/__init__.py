@@ -1,1 +1,1 @@
-"""The embedded CodeBeaker-compatible server: the other side of the wire. It knows `rpc` and `errors` and nothing else of the package."""
+"""The embedded CodeBeaker-compatible server: the other side of the wire. It knows `rpc` and `errors`, no more of us."""

@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from loopai_lab.errors import LoopaiLabError
@@ -20,7 +22,7 @@ from loopai_lab.server.app import App
 from loopai_lab.server.door import Door
 from loopai_lab.server.registry import Registry
 from loopai_lab.server.sandbox.choice import choose
-from loopai_lab.server.sandbox.launch import Limits
+from loopai_lab.server.sandbox.launch import Limits, compile_runners
 
 
 def main() -> int:
@@ -29,9 +31,15 @@ def main() -> int:
     try:
         asyncio.run(serve(options))
     except LoopaiLabError as error:
-        print(json.dumps({"failed": type(error).__name__, "error": str(error)}), flush=True)  # noqa: T201 - our protocol
-        return 1
+        return _tell_failure(type(error).__name__, str(error))
+    except OSError as error:
+        return _tell_failure("ServerUnavailable", f"the session server cannot listen: {error}")
     return 0
+
+
+def _tell_failure(kind: str, reason: str) -> int:
+    print(json.dumps({"failed": kind, "error": reason}), flush=True)  # noqa: T201 - what our parent waits for
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,31 +53,46 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def serve(options: argparse.Namespace) -> None:
+def _tell_parent(address: str) -> None:
+    print(json.dumps({"ready": address}), flush=True)  # noqa: T201 - what our parent waits for
+
+
+async def serve(options: argparse.Namespace, announce: Callable[[str], None] = _tell_parent) -> None:
     """Open the door, say so, and wait for the end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    if options.child:
-        _watch_parent(loop, stop)
-    limits = Limits(memory_mb=options.memory_mb or None)
-    registry = Registry(options.folder, choose(options.sandbox))
-    app = App(registry, limits)
     async with contextlib.AsyncExitStack() as stack:
+        if options.child:
+            _watch_parent(loop, stop)
+            # Our parent may have been killed: nobody else removes its folder then.
+            stack.callback(shutil.rmtree, options.folder, ignore_errors=True)
+        options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        compile_runners()
+        registry = Registry(options.folder, choose(options.sandbox))
         stack.push_async_callback(registry.close_all)
+        app = App(registry, Limits(memory_mb=options.memory_mb or None))
         door = await stack.enter_async_context(Door.open(app, options))
-        print(json.dumps({"ready": door.address}), flush=True)  # noqa: T201 - what our parent waits for
+        announce(door.address)
         await stop.wait()
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """Stop when the parent ends (its pidfd) or lets go (stdin); a fork of the parent may hold stdin open for ever."""
+    watched = [sys.stdin.fileno()]
     os.set_blocking(sys.stdin.fileno(), False)
-    loop.add_reader(sys.stdin.fileno(), stop.set)
     parent = os.getppid()
     if parent > 1:
-        loop.add_reader(os.pidfd_open(parent), stop.set)
+        watched.append(os.pidfd_open(parent))
+
+    def gone() -> None:
+        for fd in watched:
+            loop.remove_reader(fd)  # they would report it over and over while we clear up
+        stop.set()
+
+    for fd in watched:
+        loop.add_reader(fd, gone)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """The server's methods: what `initialize`, `session.*` and `language.list` answer, and how a run comes back.
 
-The protocol is CodeBeaker's (`protocolVersion` 0.2.0), and requests of one socket run side by side. Beyond it, `initialize`
-announces `loopaiLab`: the commands `load` and `run`, by which a program travels once and an item costs one round trip.
+The protocol is CodeBeaker's (`protocolVersion` 0.2.0), and requests of one socket run side by side. Beyond it,
+`initialize` announces `loopaiLab`: the commands `load` and `run`, by which a program travels once and an item costs one
+round trip.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from loopai_lab.errors import LoopaiLabError
@@ -15,6 +17,7 @@ from loopai_lab.rpc.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
+    PROGRAM_NOT_LOADED,
     Request,
     RequestError,
     decode_request,
@@ -23,12 +26,12 @@ from loopai_lab.rpc.jsonrpc import (
     encode_result,
 )
 from loopai_lab.server import commands, languages
-from loopai_lab.server.sandbox.launch import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from loopai_lab.server.registry import Registry
+    from loopai_lab.server.sandbox.launch import Limits
     from loopai_lab.server.session import Session
 
 logger = logging.getLogger(__name__)
@@ -134,14 +137,8 @@ class App:
         asked = params.get("memoryLimitMB")
         if asked is None:
             return self._limits
-        memory_mb = int(_number(params, "memoryLimitMB", 0))
-        return Limits(
-            memory_mb=memory_mb,
-            open_files=self._limits.open_files,
-            file_size_mb=self._limits.file_size_mb,
-            output_bytes=self._limits.output_bytes,
-            result_bytes=self._limits.result_bytes,
-        )
+        memory_mb = max(1, int(min(_number(params, "memoryLimitMB", 0), self._limits.memory_mb or sys.maxsize >> 20)))
+        return replace(self._limits, memory_mb=memory_mb)
 
     async def _execute(self, params: dict[str, Any]) -> str:
         session = self._session(params)
@@ -152,6 +149,8 @@ class App:
             return await commands.run(session, command)
         except commands.BadCommand as error:
             raise RequestError(INVALID_PARAMS, "Invalid params", str(error)) from error
+        except commands.NotLoaded as error:
+            raise RequestError(PROGRAM_NOT_LOADED, "Program not loaded", str(error)) from error
 
     def _session(self, params: dict[str, Any]) -> Session:
         session = self._registry.find(params.get("sessionId"))
@@ -178,7 +177,7 @@ class App:
 
     async def _close(self, params: dict[str, Any]) -> str:
         await self._registry.close(params.get("sessionId"))
-        return json.dumps({"sessionId": params.get("sessionId"), "closed": True})
+        return encode({"sessionId": params.get("sessionId"), "closed": True})
 
     async def _languages(self, _: dict[str, Any]) -> str:
         known = [{"name": name, "runtime": f"{name.capitalize()}Runtime"} for name in languages.names()]

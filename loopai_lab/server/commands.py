@@ -7,8 +7,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from loopai_lab.errors import LoopaiLabError
-from loopai_lab.rpc.jsonrpc import encode
+from loopai_lab.errors import LoopaiLabError, SessionLost
+from loopai_lab.rpc.jsonrpc import encode, why_not_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +22,10 @@ ISOLATIONS = ("item", "session")
 
 class BadCommand(LoopaiLabError):
     """A command lacks a field or has one of the wrong kind."""
+
+
+class NotLoaded(LoopaiLabError):
+    """A program was named by its key, and this session does not have it, or no more; nothing was run."""
 
 
 async def run(session: Session, command: Command) -> str:
@@ -57,10 +61,23 @@ async def _run(session: Session, command: Command) -> Outcome:
         return True, f"[{','.join(_item_json(head, b'') for _ in inputs)}]", None
     answers: list[str] = []
     for value in inputs:
-        answers.append(_item_json(*await _run_one(session, command, value)))
-        if session.state in {"Closing", "Closed"}:
+        head, body = await _answer(session, command, value)
+        if head["status"] == "notLoaded":
+            if not answers:
+                raise _not_loaded(session, command)
+            break
+        answers.append(_item_json(head, body))
+        if session.is_ending:
             break  # an item ended the session; what came behind it has not run, and the caller sees that it is missing
     return True, f"[{','.join(answers)}]", None
+
+
+async def _answer(session: Session, command: Command, value: object) -> Answer:
+    """Run one item; a session that goes away meanwhile is the item's answer, so that those before it are not lost."""
+    try:
+        return await _run_one(session, command, value)
+    except SessionLost as error:
+        return {"status": "lost", "errorType": "SessionLost", "error": str(error), "ended": True}, b""
 
 
 async def _run_one(session: Session, command: Command, value: object) -> Answer:
@@ -69,10 +86,13 @@ async def _run_one(session: Session, command: Command, value: object) -> Answer:
         "program": command["program"],
         "isolation": _isolation(command),
         "timeoutMs": _timeout(command),
-        "script": command.get("script", False),
+        "script": bool(command.get("script", False)),
     }
     session.executions += 1
-    return await session.request(request, json.dumps(value).encode())
+    head, body = await session.request(request, json.dumps(value).encode())
+    if head["status"] == "notLoaded":
+        session.loaded.discard((command["program"], _isolation(command)))
+    return head, body
 
 
 async def _loaded(session: Session, command: Command) -> dict[str, Any]:
@@ -85,8 +105,7 @@ async def _loaded(session: Session, command: Command) -> dict[str, Any]:
         return {"status": "success"}
     code = command.get("code")
     if not isinstance(code, str):
-        message = f"program {key} is not loaded in session {session.id}, and its code was not sent"
-        raise BadCommand(message)
+        raise _not_loaded(session, command)
     request = {"op": "load", "program": key, "isolation": isolation, "timeoutMs": _timeout(command)}
     head, _ = await session.request(request, code.encode("utf-8", "surrogatepass"))
     if head["status"] == "success":
@@ -94,14 +113,15 @@ async def _loaded(session: Session, command: Command) -> dict[str, Any]:
     return head
 
 
+def _not_loaded(session: Session, command: Command) -> NotLoaded:
+    return NotLoaded(f"program {command['program']} is not loaded in session {session.id}, and its code was not sent")
+
+
 def _item_json(head: dict[str, Any], body: bytes) -> str:
-    """Return one item's answer as JSON text; the output is checked, because the runner's process was the program's too."""
-    if body:
-        try:
-            json.loads(body)
-        except (ValueError, RecursionError) as error:
-            head = head | {"status": "error", "errorType": "NotJson", "error": f"the result is not JSON: {error}"}
-            body = b""
+    """Return one item's answer as JSON text; the output is checked: the runner's process was the program's too."""
+    if body and (reason := why_not_json(body)):
+        head = head | {"status": "error", "errorType": "NotJson", "error": f"the result is not JSON: {reason}"}
+        body = b""
     text = encode(head)
     return f'{text[:-1]},"output":{body.decode()}}}' if body else text
 
@@ -113,27 +133,38 @@ async def _execute(session: Session, command: Command) -> Outcome:
         message = "execute: code must be a string"
         raise BadCommand(message)
     key = hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
-    script = {"program": key, "code": code, "script": True, "isolation": "item"}
-    head = await _loaded(session, script | {"timeoutMs": _seconds(command)})
-    if head["status"] == "success":
-        head, _ = await _run_one(session, script | {"timeoutMs": _seconds(command)}, None)
+    script: Command = {"program": key, "code": code, "script": True, "isolation": "item"}
+    script["timeoutMs"] = _seconds(command)
+    head: dict[str, Any] = {"status": "notLoaded"}
+    while head["status"] == "notLoaded":  # another request of the same session may have taken its place meanwhile
+        head = await _loaded(session, script)
+        if head["status"] == "success":
+            head, _ = await _run_one(session, script, None)
     stderr = "\n".join(part for part in (head.get("stderr", "").rstrip(), head.get("error", "")) if part)
     return head["status"] == "success", encode(head.get("stdout", "").rstrip()), stderr or None
 
 
 async def _shell(session: Session, command: Command) -> Outcome:
     """Run a program of the sandbox by its argument list; the result has stdout, stderr and the exit code."""
-    name, args = command.get("command"), command.get("args", [])
-    if not isinstance(name, str) or not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
-        message = "shell: command must be a string and args a list of strings"
+    name, args, env = command.get("command"), command.get("args") or [], command.get("env") or {}
+    folder = command.get("workingDirectory")
+    if not isinstance(name, str) or not _all_text(args, list) or not isinstance(folder, str | None):
+        message = "shell: command and workingDirectory must be strings and args a list of strings"
         raise BadCommand(message)
-    request = {"op": "shell", "command": name, "args": args, "timeoutMs": _timeout(command)}
-    request |= {"cwd": command.get("workingDirectory"), "env": command.get("env") or {}}
+    if not _all_text(env, dict) or not _all_text(list(env.values()), list):
+        message = "shell: env must be an object of strings"
+        raise BadCommand(message)
+    request: Command = {"op": "shell", "command": name, "args": args, "timeoutMs": _timeout(command)}
+    request |= {"cwd": folder, "env": env}
     session.executions += 1
     head, _ = await session.request(request)
     result = {"stdout": head["stdout"], "stderr": head["stderr"], "exitCode": head["exitCode"]}
     failed = head["status"] != "success" or head["exitCode"] != 0
     return not failed, encode(result), (head["stderr"].rstrip() or f"exit code {head['exitCode']}") if failed else None
+
+
+def _all_text(value: object, kind: type[list[str] | dict[str, str]]) -> bool:
+    return isinstance(value, kind) and all(isinstance(part, str) for part in value)
 
 
 def _isolation(command: Command) -> str:
@@ -144,19 +175,18 @@ def _isolation(command: Command) -> str:
     return str(isolation)
 
 
-def _timeout(command: Command) -> float | None:
-    value = command.get("timeoutMs")
+def _timeout(command: Command, name: str = "timeoutMs") -> float | None:
+    value = command.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-        message = f"timeoutMs must be a positive number, not {value!r}"
+        message = f"{name} must be a positive number, not {value!r}"
         raise BadCommand(message)
     return value
 
 
 def _seconds(command: Command) -> float | None:
     """Return CodeBeaker's `timeout`, which is in seconds, in milliseconds; ours, where given, comes first."""
-    if command.get("timeout") is None:
-        return _timeout(command)
-    return _timeout({"timeoutMs": command["timeout"] * 1000})
+    ours, theirs = _timeout(command), _timeout(command, "timeout")
+    return ours if ours is not None or theirs is None else theirs * 1000
 
 
 _COMMANDS: dict[str, Callable[[Session, Command], Awaitable[Outcome]]] = {

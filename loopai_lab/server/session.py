@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from loopai_lab.errors import ServerUnavailable, SessionLost
 from loopai_lab.server.link import Answer, SupervisorLink
+from loopai_lab.server.runners import leftovers
 
 if TYPE_CHECKING:
     from loopai_lab.server.sandbox.launch import Limits, Sandbox
+    from loopai_lab.server.strays import Strays
 
 START_TIMEOUT_S = 20.0
 END_GRACE_S = 2.0
+WORDS = "supervisor.err"
 
 
 @dataclass(slots=True, eq=False)
@@ -33,12 +36,14 @@ class Session:
         id: 32 hexadecimal digits that cannot be guessed.
         language: the language's own name.
         folder: private to the session; removed with it.
+        strays: told of our process, and asked at the end to look for what outlived it.
         idle_timeout_s: how long it may lie unused.
         lifetime_s: how old it may become.
     """
 
     language: str
     folder: Path
+    strays: Strays
     idle_timeout_s: float = 1800.0
     lifetime_s: float = 7200.0
     id: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -60,34 +65,61 @@ class Session:
         Raises:
             ServerUnavailable: the sandbox or the supervisor does not start; the message holds what it wrote.
         """
-        self.folder.mkdir(mode=0o700)
         self.sandbox = sandbox.name
-        ours, theirs = socket.socketpair()
-        with theirs, open(self.folder / "supervisor.err", "w+b") as errors:  # noqa: ASYNC230 - a local, empty file
-            launch = sandbox.launch(self.folder, theirs.fileno(), limits)
-            self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - a vfork of 1 ms; our own argument list
-                launch.argv,
-                env=launch.env,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                cwd="/",
-                start_new_session=True,
-            )
-        self._link = await SupervisorLink.over(ours)
         try:
+            ours = self._spawn(sandbox, limits)
+            self._link = await SupervisorLink.over(ours)
             async with asyncio.timeout(START_TIMEOUT_S):
                 await asyncio.shield(self._link.ready)
-        except (SessionLost, TimeoutError) as error:
-            said = (self.folder / "supervisor.err").read_text(errors="replace").strip()[-2000:]
+        except (SessionLost, TimeoutError, OSError) as error:
+            said = self._last_words()
             await self.end()
-            message = f"a {self.language} session did not start in the {sandbox.name} sandbox: {said or error}"
+            # The last line of a traceback comes first: clients show one line.
+            reason = f"{said.splitlines()[-1]}\n{said}" if said else error
+            message = f"a {self.language} session did not start in the {sandbox.name} sandbox: {reason}"
             raise ServerUnavailable(message) from error
         except asyncio.CancelledError:
             await self.end()
             raise
+        if self._ended:  # the server began to shut down meanwhile
+            await self.end()
+            message = f"session {self.id} was closed before it had started"
+            raise ServerUnavailable(message)
         self.state = "Idle"
+
+    def _spawn(self, sandbox: Sandbox, limits: Limits) -> socket.socket:
+        """Start the supervisor, and return our end of its control channel."""
+        self.folder.mkdir(mode=0o700)
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs, (self.folder / WORDS).open("wb") as errors:
+                launch = sandbox.launch(self.folder, theirs.fileno(), limits)
+                self._process = subprocess.Popen(
+                    launch.argv,
+                    env=launch.env,
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self.strays.known.add(self._process.pid)
+        return ours
+
+    def _last_words(self) -> str:
+        try:
+            return (self.folder / WORDS).read_text(errors="replace").strip()[-2000:]
+        except OSError:
+            return ""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it takes no more requests."""
+        return self._ended is not None
 
     @property
     def lost(self) -> asyncio.Future[None]:
@@ -159,8 +191,20 @@ class Session:
         if self._process and not await self._gone_within(END_GRACE_S):
             self._kill(self._process.pid)
             await self._gone_within(END_GRACE_S)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._process:
+            self.strays.known.discard(self._process.pid)
+        await self.strays.end()
+        self._remove_folder()
         self.state = "Closed"
+
+    def _remove_folder(self) -> None:
+        try:
+            leftovers.empty_folder(str(self.folder))
+        except OSError:  # what can be removed, at least; a stray that was not ours to kill may still write
+            with contextlib.suppress(RecursionError):
+                shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     async def _gone_within(self, seconds: float) -> bool:
         """Wait for the first process of the tree; a pid namespace ends with it, a plain tree is ended by it."""
@@ -184,10 +228,10 @@ class Session:
 
     @staticmethod
     def _kill(pid: int) -> None:
-        """Kill a supervisor that does not end by itself; inside bubblewrap, process 1 of the namespace is a child of `pid`."""
-        try:
-            inner = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            for victim in (*map(int, inner), pid):
-                os.kill(victim, signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            return
+        """Kill a supervisor that does not end by itself; process 1 of bubblewrap's namespace is a child of `pid`."""
+        victims = [pid]
+        with contextlib.suppress(OSError):
+            victims += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        for victim in reversed(victims):
+            with contextlib.suppress(PermissionError):
+                leftovers.kill(victim)

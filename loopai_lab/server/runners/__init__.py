@@ -1,5 +1,6 @@
 """What runs inside a sandbox: a supervisor, and one small runner per language.
 
-These files are started by path with a bare interpreter (`python -I -S`), import nothing but the standard library and each
-other, and never import loopai_lab: a session starts in milliseconds, and what it can see is what these files are.
+This folder is started by path with a bare interpreter (`python -I -S`), as a package of its own. It imports nothing but
+the standard library and itself, and never loopai_lab: a session starts in milliseconds, and what it can see is what
+these files are. For the same reason it does without `typing`, `dataclasses`, `secrets` and `pathlib`.
 """

@@ -6,8 +6,12 @@ import os
 import signal
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 PR_SET_CHILD_SUBREAPER = 36
-ROUNDS = 200
+ROUNDS = 400
 
 
 def become_subreaper() -> None:
@@ -19,12 +23,15 @@ def become_subreaper() -> None:
 
 def children() -> set[int]:
     """Return the direct children of this process, dead ones not yet reaped included."""
-    me = os.getpid()
+    found: set[int] = set()
     try:
-        with open(f"/proc/{me}/task/{me}/children") as file:
-            return {int(pid) for pid in file.read().split()}
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent_of(pid) == me}
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/children") as file:
+                found |= {int(pid) for pid in file.read().split()}
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or a thread that ended just now
+        me = os.getpid()
+        found = {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent_of(pid) == me}
+    return found
 
 
 def _parent_of(pid: int) -> int:
@@ -35,66 +42,85 @@ def _parent_of(pid: int) -> int:
         return -1
 
 
-def kill_children(known: set[int]) -> None:
-    """Kill and reap every child that is not known; the orphans that this makes arrive as children and go the same way."""
+def kill_children(known: Collection[int]) -> bool:
+    """Kill and reap every child that is not known; the orphans that this makes arrive as children and go the same way.
+
+    Returns:
+        Whether none is left; False after many rounds against a program that forks faster than it can be killed.
+    """
     for round_ in range(ROUNDS):
-        strangers = children() - known
-        if not strangers:
-            return
-        for pid in strangers:
-            _kill(pid)
-        for pid in strangers:
-            _reap(pid)
-        if round_ > ROUNDS // 2:
-            time.sleep(0.001)  # a program that forks faster than it can be killed: let the others of its tree run dry
+        if not kill_strangers_once(known):
+            return True
+        if round_ > 1:
+            time.sleep(0.001)  # the killed take a moment to die, and a fork bomb one to run dry
+    return False
 
 
-def kill_descendants() -> None:
-    """Kill everything below this process."""
-    kill_children(set())
+def kill_strangers_once(known: Collection[int]) -> bool:
+    """Kill the children that are not known and reap those that are dead; whether there were any."""
+    strangers = children().difference(known)
+    for pid in strangers:
+        kill(pid)
+    for pid in strangers:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            continue
+    return bool(strangers)
 
 
-def kill_and_reap(pid: int) -> None:
-    """End one child."""
-    _kill(pid)
-    _reap(pid)
+def kill_and_reap(pid: int) -> int | None:
+    """End one child and return how it ended; None when it is not our child, or no more."""
+    kill(pid)
+    try:
+        return os.waitpid(pid, 0)[1]
+    except ChildProcessError:
+        return None
 
 
-def _kill(pid: int) -> None:
+def kill(pid: int) -> None:
+    """Send SIGKILL to a process that may be gone."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
 
 
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, 0)
-    except ChildProcessError:
-        return
+def empty_folder(path: str, kept: Collection[str] = ()) -> None:
+    """Remove all that is in a folder but the names kept, whatever its permissions and its depth.
+
+    A program can nest folders deeper than a recursion or a path can go. So a folder's folders are moved up to the top,
+    until there is none inside another.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    moved = 0
+    while folders := _remove_files(path, kept):
+        for folder in folders:
+            for inner in _remove_files(folder, ()):
+                _open_up(inner)  # a folder that we may not write to cannot be moved
+                moved += 1
+                os.rename(inner, os.path.join(path, f".moved-{os.getpid()}-{moved}"))
+            os.rmdir(folder)
 
 
-def empty_folder(path: str, kept: frozenset[str]) -> None:
-    """Remove all that is in a folder but the names kept, whatever its permissions; OSError if that cannot be done."""
+def _remove_files(path: str, kept: Collection[str]) -> list[str]:
+    """Remove what is no folder, and return the folders."""
+    _open_up(path)
+    folders = []
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.name in kept:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                import shutil  # 8 ms that most sessions never need
-
-                shutil.rmtree(entry.path, onerror=_force)
+                folders.append(entry.path)
             else:
                 os.unlink(entry.path)
+    return folders
 
 
-def _force(function: object, path: str, _: object) -> None:
-    """Open up a folder that its program locked, and try again."""
-    os.chmod(os.path.dirname(path), 0o700)
-    os.chmod(path, 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        import shutil
-
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)
+def _open_up(folder: str) -> None:
+    """Undo a chmod that its program locked a folder with."""
+    if os.stat(folder).st_mode & 0o700 != 0o700:  # noqa: PLR2004 - rwx for its owner
+        os.chmod(folder, 0o700)

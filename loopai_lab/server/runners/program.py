@@ -9,13 +9,20 @@ import builtins
 import json
 import sys
 import time
-import types
-from typing import Any
+
+from .limits import explain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    Head = dict[str, Any]
 
 FILENAME = "program.py"
 ONLY_AST = 0x400  # ast.PyCF_ONLY_AST; the ast module itself would cost every session 8 ms
-
-Head = dict[str, Any]
+ERROR_CHARACTERS = 1 << 15
+FRAMES_SHOWN = 500  # from each end of a traceback; the usual recursion limit is below the sum
 MISSING = object()
 
 
@@ -69,46 +76,103 @@ class Program:
         sys.set_int_max_str_digits(0)
         namespace.pop("result", None)
         namespace.pop("main", None)
-        namespace["input_data"] = json.loads(input_json)
         began = time.perf_counter()
         try:
-            exec(self._code, namespace)
-            answer = namespace.get("result", MISSING)
-            if answer is MISSING and script:
-                answer = None
-            elif answer is MISSING and callable(main := namespace.get("main")):
-                answer = main(namespace["input_data"])
+            namespace["input_data"] = _from_json(input_json)
+            began = time.perf_counter()
+            answer = self._execute(namespace, script=script)
         except BaseException as error:  # noqa: BLE001 - whatever the program raises is its item's error
             spent_ms = (time.perf_counter() - began) * 1000
             return {"status": "error", "executeMs": spent_ms, **self._describe(error)}, ""
         spent_ms = (time.perf_counter() - began) * 1000
-        return self._encode(answer, spent_ms)
+        return _encode(answer, spent_ms)
 
-    def _encode(self, answer: object, spent_ms: float) -> tuple[Head, str]:
-        if answer is MISSING:
-            text = "the program produced no result: assign `result`, or define `main(input_data)`"
-            return {"status": "error", "executeMs": spent_ms, "errorType": "NoResult", "error": text}, ""
-        try:
-            body = json.dumps(answer, default=_plain, separators=(",", ":"))
-        except (TypeError, ValueError, RecursionError) as error:
-            text = f"the result cannot be sent as JSON: {error}"
-            return {"status": "error", "executeMs": spent_ms, "errorType": type(error).__name__, "error": text}, ""
-        return {"status": "success", "executeMs": spent_ms}, body
+    def _execute(self, namespace: dict[str, Any], *, script: bool) -> object:
+        exec(self._code, namespace)
+        answer = namespace.get("result", MISSING)
+        if answer is not MISSING:
+            return answer
+        if script:
+            return None
+        main = namespace.get("main")
+        return main(namespace["input_data"]) if callable(main) else MISSING
 
     def _describe(self, error: BaseException) -> Head:
         if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else int(error.code is not None)
-            return {"errorType": "SystemExit", "exitCode": code, "error": f"the program exited with code {code}"}
-        import linecache
-        import traceback
-
-        linecache.cache[FILENAME] = (len(self.source), None, self.source.splitlines(keepends=True), FILENAME)
+            return _describe_exit(error)
         try:
-            frames = error.__traceback__ and error.__traceback__.tb_next  # the first frame is ours
-            text = "".join(traceback.format_exception(type(error), error, frames))
-        except Exception as second:  # noqa: BLE001 - a __str__ that raises must not hide the error
-            text = f"{type(error).__name__} (its description failed: {type(second).__name__})"
-        return {"errorType": type(error).__name__, "error": text.rstrip()}
+            text = _formatted(error, self.source)
+        except Exception as second:  # noqa: BLE001 - no memory, no descriptor to import with, a __str__ that raises
+            text = _in_short(error) or f"{type(error).__name__} (its description failed: {type(second).__name__})"
+        text = "\n".join(filter(None, (text, explain(error))))
+        return {"errorType": type(error).__name__, "error": _shortened(text)}
+
+
+def _formatted(error: BaseException, source: str) -> str:
+    """Return the traceback as Python shows it, with the program's own lines."""
+    frames = _own_frames(error.__traceback__)
+    import linecache
+    import traceback
+
+    linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+    return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+
+
+def _in_short(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - a __str__ that raises must not hide the error
+        return ""
+
+
+def _describe_exit(error: SystemExit) -> Head:
+    """Return how `sys.exit` was called; a code that is no number is a message, as in Python itself."""
+    if isinstance(error.code, int) or error.code is None:
+        code, said = error.code or 0, ""
+    else:
+        code, said = 1, f": {error.code}"
+    return {
+        "errorType": "SystemExit",
+        "exitCode": code,
+        "error": _shortened(f"the program exited with code {code}{said}"),
+    }
+
+
+def _own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without our frames on top of the program's, and without the middle of millions."""
+    while trace and trace.tb_frame.f_code.co_filename != FILENAME:
+        trace = trace.tb_next
+    first, last, depth = trace, trace, 0
+    while last and last.tb_next:
+        last, depth = last.tb_next, depth + 1
+        if depth > 2 * FRAMES_SHOWN and first:
+            first = first.tb_next  # keeps its distance to the last one
+    if trace and depth > 3 * FRAMES_SHOWN:
+        upper = trace
+        for _ in range(FRAMES_SHOWN):
+            upper = upper.tb_next or upper
+        upper.tb_next = first
+    return trace
+
+
+def _shortened(text: str) -> str:
+    """Return an error text that a wire and a table can bear: its begin and its end, where the message stands."""
+    half = ERROR_CHARACTERS // 2
+    if len(text) <= 2 * half:
+        return text
+    return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+
+
+def _encode(answer: object, spent_ms: float) -> tuple[Head, str]:
+    if answer is MISSING:
+        text = "the program produced no result: assign `result`, or define `main(input_data)`"
+        return {"status": "error", "executeMs": spent_ms, "errorType": "NoResult", "error": text}, ""
+    try:
+        body = _to_json(answer)
+    except Exception as error:  # noqa: BLE001 - also what the methods of the program's own classes raise
+        text = _shortened(f"the result cannot be sent as JSON: {str(error) or type(error).__name__}")
+        return {"status": "error", "executeMs": spent_ms, "errorType": type(error).__name__, "error": text}, ""
+    return {"status": "success", "executeMs": spent_ms}, body
 
 
 def _plain(value: object) -> object:
@@ -120,8 +184,13 @@ def _plain(value: object) -> object:
     raise TypeError(message)
 
 
+# Bound before the program runs: it may replace what it finds in the json module.
+_to_json = json.JSONEncoder(default=_plain, separators=(",", ":")).encode
+_from_json = json.JSONDecoder().decode
+
+
 def fresh_namespace() -> dict[str, Any]:
     """Return the globals of a new, empty `__main__`."""
-    module = types.ModuleType("__main__")
+    module = type(sys)("__main__")
     sys.modules["__main__"] = module
     return module.__dict__

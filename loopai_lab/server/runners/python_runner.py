@@ -1,102 +1,27 @@
 """The Python runner: a zygote that forks a virgin child per item, and a keeper that answers in one namespace.
 
-Both are forks of the supervisor, which never runs user code itself. The zygote compiles one program, loads its imports and
-stays single-threaded, so that a fork is cheap and safe; its children each answer one input and end.
+Both are forks of the supervisor, which never runs user code itself. The zygote compiles one program, loads its imports
+and stays single-threaded, so that a fork is cheap and safe; its children each answer one input and end.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import secrets
 import select
 import socket
 import sys
 import time
-from dataclasses import dataclass
-from typing import NoReturn
 
-import program as programs
-import wire
+from . import forked, program, wire
 
-DESCRIPTORS_FROM = 64
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What every process of a session may use; None is no limit."""
-
-    memory_mb: int | None = None
-    open_files: int | None = None
-    file_size_mb: int | None = None
-    output_bytes: int = 1 << 17
-    result_bytes: int = 1 << 26
-
-    def apply(self) -> None:
-        """Set the limits of this process and of all that it will fork."""
-        import resource
-
-        wanted = {
-            resource.RLIMIT_AS: self.memory_mb and self.memory_mb << 20,
-            resource.RLIMIT_NOFILE: self.open_files,
-            resource.RLIMIT_FSIZE: self.file_size_mb and self.file_size_mb << 20,
-            resource.RLIMIT_CORE: 0,
-        }
-        for kind, figure in wanted.items():
-            if figure is not None:
-                _, hard = resource.getrlimit(kind)
-                ceiling = figure if hard == resource.RLIM_INFINITY else min(figure, hard)
-                resource.setrlimit(kind, (ceiling, ceiling))
-
-
-def hide(fd: int) -> int:
-    """Move a descriptor to a number that a program cannot guess, closed on exec."""
-    import fcntl
-
-    hidden = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, DESCRIPTORS_FROM + secrets.randbelow(64))
-    os.close(fd)
-    return hidden
-
-
-def close_all_but(keep: set[int]) -> None:
-    """Close every descriptor above stderr that is not in `keep`."""
-    low = 3
-    for fd in sorted(keep):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, 4096)
-
-
-def take_stdio(out: int, err: int) -> None:
-    """Make the two pipes stdout and stderr of this process, as programs expect them."""
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    # New objects: the old ones remember what the old descriptors could do. Line by line, so that a kill loses little.
-    options = {"buffering": 1, "encoding": "utf-8", "errors": "backslashreplace", "closefd": False}
-    sys.stdout = sys.__stdout__ = open(1, "w", **options)
-    sys.stderr = sys.__stderr__ = open(2, "w", **options)
-
-
-def flush_stdio() -> None:
-    """Push out what the program printed; a program may have closed or replaced the streams."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue
-
-
-def answer(channel: socket.socket, frame: tuple[wire.Head, bytes], program: programs.Program, namespace: dict) -> None:
-    """Run the program on the input of one frame and send the answer, with the frame's nonce as proof."""
-    head, body = frame
-    limit = head["resultBytes"]
-    reply, text = program.run(namespace, body.decode(), script=head["script"])
-    flush_stdio()
-    raw = text.encode()
-    if len(raw) > limit:
-        message = f"the result has {len(raw)} bytes, the limit is {limit}"
-        reply, raw = reply | {"status": "error", "errorType": "OutputLimit", "error": message}, b""
-    channel.sendall(wire.pack(reply | {"nonce": head["nonce"]}, raw))
+LOAD_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
+ERROR_CHARACTERS = 4000  # at most 12 bytes each in JSON: a packet takes 64 KB
+CRASHED = 70
 
 
 class Zygote:
@@ -104,9 +29,10 @@ class Zygote:
 
     Args:
         channel: a SOCK_SEQPACKET pair's end; one packet is one message.
+        loaded: the program.
     """
 
-    def __init__(self, channel: socket.socket, loaded: programs.Program) -> None:
+    def __init__(self, channel: socket.socket, loaded: program.Program) -> None:
         """Take over the process: this one serves nothing else from here on."""
         self._channel = channel
         self._program = loaded
@@ -152,7 +78,7 @@ class Zygote:
         self._children[pidfd] = pid
         self._poll.register(pidfd, select.POLLIN)
         message = wire.encode_json({"forked": pid}).encode()
-        socket.send_fds(self._channel, [message], [mine.fileno(), out_read, err_read])
+        socket.send_fds(self._channel, [message], [mine.fileno(), out_read, err_read, pidfd])
         for fd in (out_read, out_write, err_read, err_write):
             os.close(fd)
         mine.close()
@@ -160,44 +86,50 @@ class Zygote:
 
     def _be_child(self, channel: socket.socket, out: int, err: int) -> NoReturn:
         try:
-            os.setsid()
-            take_stdio(out, err)
-            hidden = socket.socket(fileno=hide(channel.detach()))
-            close_all_but({hidden.fileno()})
-            reseed_numpy()
-            namespace = programs.fresh_namespace()
+            hidden = forked.become_program(channel, out, err)
+            _reseed_numpy()
+            namespace = program.fresh_namespace()
             frame = wire.read_frame(hidden, wire.FrameReader())
             if frame:
-                answer(hidden, frame, self._program, namespace)
+                forked.answer(hidden, frame, self._program, namespace)
             os._exit(0)
-        except BaseException:  # noqa: BLE001 - a forked child must end here, never return into the zygote's loop
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:  # noqa: BLE001 - a forked child must end here, never return into the zygote's loop
+            sys.excepthook(type(error), error, error.__traceback__)
         finally:
-            os._exit(70)
+            os._exit(CRASHED)
 
 
-def reseed_numpy() -> None:
+def _reseed_numpy() -> None:
     """Give a child its own random numbers: `random` reseeds itself after a fork, numpy does not."""
     if module := sys.modules.get("numpy.random"):
         module.seed()
 
 
+def _why(error: BaseException) -> str:
+    """Return the message of a program that does not load, with its line."""
+    import traceback
+
+    return "".join(traceback.format_exception_only(type(error), error)).rstrip()[:ERROR_CHARACTERS]
+
+
 def become_zygote(channel: socket.socket, source: str, *, preload: bool) -> NoReturn:
     """Turn this fork into the zygote of one program, and tell the supervisor how the loading went."""
-    close_all_but({channel.fileno()})
     try:
-        loaded = programs.Program(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        import traceback
-
-        text = "".join(traceback.format_exception_only(type(error), error)).rstrip()
-        channel.send(wire.encode_json({"failed": type(error).__name__, "error": text[:60_000]}).encode())
-        os._exit(0)
-    if preload:
-        loaded.preload_imports()
-    threads = len(os.listdir("/proc/self/task"))
-    channel.send(wire.encode_json({"loaded": True, "threads": threads}).encode())
-    Zygote(channel, loaded).serve()
+        forked.close_all_but(channel.fileno())
+        try:
+            loaded = program.Program(source)
+        except LOAD_ERRORS as error:
+            channel.send(wire.encode_json({"failed": type(error).__name__, "error": _why(error)}).encode())
+            os._exit(0)
+        if preload:
+            loaded.preload_imports()
+        threads = len(os.listdir("/proc/self/task"))
+        channel.send(wire.encode_json({"loaded": True, "threads": threads}).encode())
+        Zygote(channel, loaded).serve()
+    except BaseException as error:  # noqa: BLE001 - a fork must never return into the supervisor's code
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        os._exit(CRASHED)
 
 
 class Keeper:
@@ -206,38 +138,36 @@ class Keeper:
     def __init__(self, channel: socket.socket) -> None:
         """Start with an empty namespace and no program."""
         self._channel = channel
-        self._programs: dict[str, programs.Program] = {}
-        self._namespace = programs.fresh_namespace()
+        self._programs: dict[str, program.Program] = {}
+        self._namespace = program.fresh_namespace()
 
-    def serve(self) -> NoReturn:
+    def serve(self) -> None:
         """Answer frames until the supervisor goes away."""
         reader = wire.FrameReader()
         while frame := wire.read_frame(self._channel, reader):
             head, body = frame
-            if head.get("op") == "load":
+            if head["op"] == "load":
                 self._load(head, body)
             else:
-                answer(self._channel, frame, self._programs[head["program"]], self._namespace)
-        os._exit(0)
+                forked.answer(self._channel, frame, self._programs[head["program"]], self._namespace)
 
     def _load(self, head: wire.Head, body: bytes) -> None:
         began = time.perf_counter()
         reply: wire.Head = {"nonce": head["nonce"], "status": "success"}
         try:
-            self._programs[head["program"]] = programs.Program(body.decode("utf-8", "surrogatepass"))
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            import traceback
-
-            text = "".join(traceback.format_exception_only(type(error), error)).rstrip()
-            reply |= {"status": "error", "errorType": type(error).__name__, "error": text}
+            self._programs[head["program"]] = program.Program(body.decode("utf-8", "surrogatepass"))
+        except LOAD_ERRORS as error:
+            reply |= {"status": "error", "errorType": type(error).__name__, "error": _why(error)}
         reply["executeMs"] = (time.perf_counter() - began) * 1000
         self._channel.sendall(wire.pack(reply))
 
 
 def become_keeper(channel: socket.socket, out: int, err: int) -> NoReturn:
     """Turn this fork into the runner that keeps its state."""
-    os.setsid()
-    take_stdio(out, err)
-    hidden = socket.socket(fileno=hide(channel.detach()))
-    close_all_but({hidden.fileno()})
-    Keeper(hidden).serve()
+    try:
+        Keeper(forked.become_program(channel, out, err)).serve()
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - a fork must never return into the supervisor's code
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        os._exit(CRASHED)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from loopai_lab.errors import InvalidOption, SandboxUnavailable
 from loopai_lab.server.sandbox.bubblewrap import BubblewrapSandbox
-from loopai_lab.server.sandbox.launch import Sandbox
 from loopai_lab.server.sandbox.plain import PlainSandbox
+
+if TYPE_CHECKING:
+    from loopai_lab.server.sandbox.launch import Sandbox
 
 Wish = Literal["auto", "bubblewrap", "plain"]
 
@@ -40,6 +42,5 @@ def choose(wish: str = "auto") -> Choice:
     if isinstance(found, BubblewrapSandbox):
         return Choice(found)
     if wish == "bubblewrap":
-        message = f"the bubblewrap sandbox was asked for and cannot be had: {found}; install it, or allow sandbox='plain'"
-        raise SandboxUnavailable(message)
+        raise SandboxUnavailable(f"sandbox='bubblewrap' cannot be had: {found}. Install it, or allow sandbox='plain'")
     return Choice(PlainSandbox(), found)

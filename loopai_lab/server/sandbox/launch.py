@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 RUNNERS = Path(__file__).parent.parent / "runners"
-BOOT = "import sys; sys.path.insert(0, {folder!r}); import supervisor; supervisor.main()"
+BOOT = "import sys; sys.path.append({folder!r}); from {package} import supervisor; supervisor.main()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +34,17 @@ class Launch:
 
 
 class Sandbox(Protocol):
-    """One way to confine a session."""
+    """One way to confine a session.
+
+    Args:
+        name: what it is called in options and answers.
+        protects: what it keeps from a program, in words.
+        contains: whether the end of its first process is the end of all; else the server has to look for strays.
+    """
 
     name: str
     protects: str
+    contains: bool
 
     def launch(self, folder: Path, control: int, limits: Limits) -> Launch:
         """Return the command for a session whose private folder and control descriptor are given."""
@@ -71,8 +79,23 @@ def _is_library(entry: Path) -> bool:
     return inside or entry.name in {"site-packages", "dist-packages"}
 
 
-def supervisor_argv(runners: str, control: int, config: dict[str, Any], limits: Limits) -> list[str]:
-    """Return the command line of a supervisor; `-I -S` because every millisecond of start-up is a session's."""
+def supervisor_argv(runners: Path, control: int, config: dict[str, Any], limits: Limits) -> list[str]:
+    """Return the command line of a supervisor; `-I -S` because every millisecond of start-up is a session's.
+
+    Args:
+        runners: the runners' folder as the sandbox sees it.
+        control: the descriptor of the control channel.
+        config: `workspace`, the folders to `clean` after an item, and whether to `guard` against orphans.
+        limits: of each of the session's processes.
+    """
     config = config | {"limits": asdict(limits), "path": module_path()}
-    boot = BOOT.format(folder=runners)
+    boot = BOOT.format(folder=str(runners.parent), package=runners.name)
     return [sys.executable, "-I", "-S", "-X", "utf8", "-c", boot, str(control), json.dumps(config)]
+
+
+def compile_runners() -> None:
+    """Compile the runners' files that have changed, or were never imported: a sandbox that sees them read-only cannot.
+
+    Where this folder cannot be written to, every session compiles them anew, which costs it about 20 ms.
+    """
+    compileall.compile_dir(RUNNERS, maxlevels=0, quiet=2)

@@ -15,6 +15,7 @@ class PlainSandbox:
 
     name = "plain"
     protects = "limits and clean-up only: programs see this user's files and network"
+    contains = False
 
     def launch(self, folder: Path, control: int, limits: Limits) -> Launch:
         """Make the session's folders and return its command."""
@@ -22,5 +23,5 @@ class PlainSandbox:
         workspace.mkdir()
         temporary.mkdir()
         config = {"workspace": str(workspace), "clean": [str(workspace), str(temporary)], "guard": True}
-        argv = supervisor_argv(str(RUNNERS), control, config, limits)
+        argv = supervisor_argv(RUNNERS, control, config, limits)
         return Launch(argv, environment(str(workspace), str(temporary)))
