@@ -34,9 +34,10 @@ class Tally:
     in_flight: int = 0
 
     def add(self, result: ItemResult) -> None:
-        """Count a finished item."""
-        self.done += 1
-        self.failed += not result.success
+        """Count an item that ended; a cancelled one did not finish."""
+        if result.status != "cancelled":
+            self.done += 1
+            self.failed += not result.success
 
 
 @dataclass(slots=True)

@@ -153,8 +153,8 @@ class Run:
 
     def events(self) -> list[PoolEvent]:
         """Return what happened in the pool since the start of the run, as far as the pool remembers."""
-        events = self._pool.events.since(self._first_event)
-        return events if self._last_event is None else events[: self._last_event - self._first_event]
+        numbered = self._pool.events.numbered_since(self._first_event)
+        return [event for number, event in numbered if self._last_event is None or number <= self._last_event]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per finished item: all of them, in request order, once the run has ended."""

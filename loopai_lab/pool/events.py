@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -66,24 +67,32 @@ class EventLog:
 
     def __init__(self, keep: int = 100_000) -> None:
         """Start empty."""
-        self._recent: deque[PoolEvent] = deque(maxlen=keep)
-        self._listeners: list[Callable[[PoolEvent], None]] = []
+        self._recent: deque[tuple[int, PoolEvent]] = deque(maxlen=keep)
+        self._listeners: tuple[Callable[[PoolEvent], None], ...] = ()
         self.total = 0
 
     def emit(self, event: PoolEvent) -> None:
         """Record an event."""
-        self.total += 1
-        self._recent.append(event)
+        number = self.total + 1
+        self._recent.append((number, event))
+        self.total = number  # after the append: who reads it on another thread finds what it counts
         for listener in self._listeners:
             listener(event)
 
     def subscribe(self, listener: Callable[[PoolEvent], None]) -> Callable[[], None]:
         """Call `listener` with every event from now on; return a function that ends it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        self._listeners = (*self._listeners, listener)
+        return lambda: self._unsubscribe(listener)
+
+    def _unsubscribe(self, listener: Callable[[PoolEvent], None]) -> None:
+        self._listeners = tuple(other for other in self._listeners if other is not listener)
 
     def since(self, mark: int) -> list[PoolEvent]:
         """Return the events after the first `mark` ones, as far as they are remembered; safe from any thread."""
-        events = self._recent.copy()
-        missing = max(0, mark - (self.total - len(events)))
-        return list(events)[missing:]
+        return [event for _, event in self.numbered_since(mark)]
+
+    def numbered_since(self, mark: int) -> list[tuple[int, PoolEvent]]:
+        """Return the same with their numbers, so that a reader knows where to go on: after the last one's."""
+        recent = self._recent.copy()  # one step for the interpreter: nothing is appended meanwhile
+        newer = list(itertools.takewhile(lambda entry: entry[0] > mark, reversed(recent)))
+        return newer[::-1]

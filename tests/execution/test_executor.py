@@ -214,6 +214,7 @@ async def test_a_cancelled_run_keeps_what_was_finished_and_reports_the_rest() ->
         result = await run
         assert counts(result) == (4, 0, 0, 6)
         assert run.status == "cancelled"
+        assert (run.progress.done, run.progress.failed) == (4, 0)
         assert not run.cancel()
         await asyncio.sleep(1)
         assert executor.pool.statistics().closed_broken == 2
