@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.browser.notebook_page import NotebookPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -43,17 +45,19 @@ def test_run_can_be_pressed_again_and_then_no_item_is_cold(workbench: NotebookPa
     assert workbench.execute("print(workbench.run.to_frame().reused.mean() > 0.98)") == "True"
 
 
-def test_the_charts_move_while_a_cell_blocks_the_kernel(workbench: NotebookPage) -> None:
+def test_the_charts_move_while_a_cell_blocks_the_kernel(workbench: NotebookPage, tmp_path: Path) -> None:
     workbench.choose("sleep", concurrency=1)
     workbench.run_button.click()
     workbench.wait_for_status("Running")
-    workbench.post("import time; time.sleep(3)")
+    go_on = tmp_path / "go-on"
+    workbench.post(f"import pathlib, time\nwhile not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.05)")
     workbench.wait_for_kernel("busy")
     levels, items = workbench.points()["active"], workbench.items_drawn()
 
     workbench.wait_until_both_grew(levels=levels + 60, items=items + 8)  # a second's worth of both
 
     assert workbench.kernel_status() == "busy"
+    go_on.touch()
     workbench.wait_for_status(r"Completed: 50 of 50 finished")
 
 

@@ -27,14 +27,19 @@ MODULES = {
 
 
 @pytest.fixture(scope="module")
-async def beaker(sandbox: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Beaker]:
-    """A server whose interpreter has a few more libraries."""
-    folder: Path = tmp_path_factory.mktemp("libraries") / "site-packages"
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("libraries") / "site-packages"
     folder.mkdir()
     for name, source in MODULES.items():
         (folder / f"{name}.py").write_text(source)
+    return folder
+
+
+@pytest.fixture(scope="module")
+async def beaker(sandbox: str, libraries: Path) -> AsyncIterator[Beaker]:
+    """A server whose interpreter has a few more libraries."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH")))))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(libraries), os.environ.get("PYTHONPATH")))))
         async with connect(sandbox=sandbox) as opened:
             yield opened
 
