@@ -76,7 +76,7 @@ _WHERE = {
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}
 
-__all__ = [*_MODULE_OF, "__version__"]  # noqa: PLE0604 - names that __getattr__ finds
+__all__ = [*_MODULE_OF, "__version__"]  # noqa: PLE0604 - names that __getattr__ finds  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

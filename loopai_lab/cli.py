@@ -137,7 +137,10 @@ def _line(path: Path, number: int, line: str) -> Any:
     except ValueError as error:
         raise InvalidItem(f"--inputs {path}, line {number} is not JSON: {error}") from error
     if isinstance(value, dict) and {"id", "input"} <= value.keys() <= {"id", "input", "force_validation"}:
-        return BatchItem(**value | {"id": str(value["id"])})
+        try:
+            return BatchItem.model_validate(value | {"id": str(value["id"])})
+        except ValueError as error:
+            raise InvalidItem(f"--inputs {path}, line {number} is not an item: {error}") from error
     return value
 
 

@@ -15,6 +15,7 @@ from loopai_lab.execution.executor import BatchExecutor
 from loopai_lab.execution.standard import ProcessSource
 from loopai_lab.pool.pool import NullPool, SessionPool
 from loopai_lab.rpc.beaker import Beaker
+from loopai_lab.rpc.foreign_sessions import ForeignOptions
 from loopai_lab.settings import Settings
 from loopai_lab.tasks import Task, find_task
 
@@ -84,7 +85,7 @@ class Lab:
         settings = self.settings
         source: Source = ProcessSource()
         if settings.provider == "sessions":
-            source = Beaker(settings.url, token=settings.token, sandbox=settings.sandbox, memory_mb=settings.memory_mb)
+            source = Beaker(**settings.beaker_options(), foreign=ForeignOptions(**settings.foreign_options()))
             await source.__aenter__()
         pool_of = SessionPool if settings.provider == "sessions" else NullPool  # a process per item keeps nothing
         pool = pool_of(source, **settings.pool_options())
@@ -118,7 +119,8 @@ class Lab:
         """
         _, _, executor = self._opened()
         chosen, inputs, task_id = _resolve(program, items)
-        run = self._engine.call(partial(executor.start, chosen, inputs, **{"task_id": task_id} | options))
+        usual = {"task_id": task_id, "timeout_ms": self.settings.timeout_ms}
+        run = self._engine.call(partial(executor.start, chosen, inputs, **usual | options))
         self.runs.append(run)
         return run
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loopai_lab.errors import BeakerError, InvalidItem, PoolError, SessionNotFound
 from loopai_lab.execution.items import Feed, Prepared
@@ -144,6 +144,7 @@ class Batch:
             self.stopped = True
 
     async def _attempt(self, item: Prepared, spans: _Spans) -> ItemResult:
+        refusal: SessionNotFound | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 session = await self._borrow(item, spans)
@@ -207,7 +208,7 @@ class Batch:
             attempts=attempt,
         )
 
-    def _result(self, item: Prepared, spans: _Spans, **facts: object) -> ItemResult:
+    def _result(self, item: Prepared, spans: _Spans, **facts: Any) -> ItemResult:
         return ItemResult(
             item_id=item.id,
             index=item.index,
@@ -218,5 +219,5 @@ class Batch:
             transport_ms=spans.transport_ms,
             execute_ms=spans.execute_ms,
             finished_ms=(asyncio.get_running_loop().time() - self.began) * 1000,
-            **facts,  # type: ignore[arg-type]
+            **facts,
         )

@@ -106,9 +106,9 @@ class BatchExecutor:
 
     async def _reach_server(self) -> None:
         """Learn what the server can do, if nobody has asked it yet."""
-        connection = getattr(self.pool.source, "connection", None)
-        if connection is not None and not self.pool.source.capabilities.languages:  # type: ignore[attr-defined]
-            await connection()
+        source: Any = self.pool.source
+        if hasattr(source, "connection") and not source.capabilities.languages:
+            await source.connection()
 
     @staticmethod
     def _checked(options: dict[str, Any]) -> RunOptions:

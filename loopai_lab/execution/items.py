@@ -102,8 +102,9 @@ class Feed:
 
     def __init__(self, source: Iterable[Any] | AsyncIterable[Any]) -> None:
         """Take the source; nothing is pulled yet."""
-        self._sync: Iterator[Any] | None = iter(source) if isinstance(source, Iterable) else None
-        self._async: AsyncIterator[Any] | None = None if isinstance(source, Iterable) else aiter(source)
+        self._values: Iterator[Any] | AsyncIterator[Any] = (
+            iter(source) if isinstance(source, Iterable) else aiter(source)
+        )
         self.pulled = 0
 
     async def next(self) -> Prepared | None:
@@ -113,7 +114,7 @@ class Feed:
             InvalidItem: the next value is not an item.
         """
         try:
-            value = next(self._sync) if self._sync is not None else await anext(self._async)  # type: ignore[arg-type]
+            value = next(self._values) if isinstance(self._values, Iterator) else await anext(self._values)
         except (StopIteration, StopAsyncIteration):
             return None
         index, self.pulled = self.pulled, self.pulled + 1

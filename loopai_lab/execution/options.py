@@ -23,8 +23,8 @@ class RunOptions:
         timeout_ms: how long one item may run; None is no limit.
         sampling_rate: the share of items that is sampled for validation, 0.0 to 1.0.
         isolation: `"item"` starts every item from pristine state; `"session"` keeps state, as a notebook kernel does.
-        priority: of the items' requests for sessions; a higher class overtakes, so that an interactive run need not wait
-            behind a long batch.
+        priority: of the items' requests for sessions; a higher class overtakes, so that an interactive run need not
+            wait behind a long batch.
         seed: makes the sampling reproducible; None draws one.
     """
 

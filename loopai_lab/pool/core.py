@@ -7,7 +7,7 @@ Every method is synchronous and leaves the state whole. What takes time is asked
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loopai_lab.errors import LoopaiLabError, PoolClosed, SessionMisuse, TooManyRequests
 from loopai_lab.pool.events import CloseReason, EventLog, Kind, PoolEvent
@@ -79,11 +79,11 @@ class Core:
             f"creating of max_size={self.max_size}, and {figures.requests_waiting} requests wait"
         )
 
-    def emit(self, kind: Kind, session: PooledSession | None = None, **facts: object) -> None:
+    def emit(self, kind: Kind, session: PooledSession | None = None, **facts: Any) -> None:
         """Record what happened."""
         if session is not None:
             facts |= {"language": session.language, "session_id": session.id}
-        self.events.emit(PoolEvent(kind, self.clock(), **facts))  # type: ignore[arg-type]
+        self.events.emit(PoolEvent(kind, self.clock(), **facts))
 
     # -- borrowing ----------------------------------------------------------------------------------------------------
 

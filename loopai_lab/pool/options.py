@@ -110,9 +110,9 @@ def check_size(size: object) -> None:
 
 def check_seconds(name: str, seconds: object) -> None:
     """Refuse what is not a duration: a negative number, NaN, not a number."""
-    fits = isinstance(seconds, int | float) and not isinstance(seconds, bool) and not math.isnan(seconds)
-    if not fits or float(seconds) < 0:  # type: ignore[arg-type]
-        raise InvalidOption(f"{name}={seconds!r} is not a number of seconds from 0; None is no limit")
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0:
+        return
+    raise InvalidOption(f"{name}={seconds!r} is not a number of seconds from 0; None is no limit")
 
 
 def _whole(name: str, value: object, *, least: int) -> None:

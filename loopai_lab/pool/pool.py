@@ -20,7 +20,7 @@ from loopai_lab.pool.options import PoolOptions, check_seconds, check_size
 from loopai_lab.pool.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from types import TracebackType
 
     from loopai_lab.models import SessionPoolStatistics
@@ -130,7 +130,7 @@ class SessionPool:
     # -- borrowing ----------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def session(self, language: str, **request: Any) -> AsyncIterator[PooledSession]:
+    async def session(self, language: str, **request: Any) -> AsyncGenerator[PooledSession]:
         """Borrow a session for the length of a `with` block.
 
         Args:

@@ -9,7 +9,12 @@ from loopai_lab.pool.events import EventLog, PoolEvent
 
 def test_a_reader_on_another_thread_sees_every_event_once_and_in_order() -> None:
     log, count = EventLog(), 50_000
-    writer = threading.Thread(target=lambda: [log.emit(PoolEvent("queued", float(n))) for n in range(count)])
+
+    def write() -> None:
+        for number in range(count):
+            log.emit(PoolEvent("queued", float(number)))
+
+    writer = threading.Thread(target=write)
     writer.start()
     seen: list[float] = []
     mark = 0
