@@ -78,22 +78,22 @@ class CodeBeakerSettings(BaseModel):
     )
 
     web_socket_url: str = "ws://localhost:5000/ws/jsonrpc"
-    session_pool_size: int = Field(10, ge=1)
-    session_idle_timeout_minutes: int = Field(30, ge=1)
-    session_max_lifetime_minutes: int = Field(120, ge=1)
-    memory_limit_mb: int | None = Field(512, ge=1)
-    cpu_shares: int | None = Field(1024, ge=1)
-    default_timeout_ms: float = Field(30_000, gt=0)
+    session_pool_size: int = Field(default=10, ge=1)
+    session_idle_timeout_minutes: int = Field(default=30, ge=1)
+    session_max_lifetime_minutes: int = Field(default=120, ge=1)
+    memory_limit_mb: int | None = Field(default=512, ge=1)
+    cpu_shares: int | None = Field(default=1024, ge=1)
+    default_timeout_ms: float = Field(default=30_000, gt=0)
     enable_auto_cleanup: bool = True
     cleanup_interval_minutes: int = CLEANUP_INTERVAL_MINUTES
-    connection_timeout_seconds: float = Field(30, gt=0)
+    connection_timeout_seconds: float = Field(default=30, gt=0)
     language_mapping: dict[str, str] = LANGUAGE_MAPPING
     default_runtime: Runtime = DEFAULT_RUNTIME
     language_runtime_map: dict[str, Runtime] = LANGUAGE_RUNTIMES
     max_concurrent_executions_per_session: int = 1
-    keep_alive_interval_seconds: float = Field(120, gt=0)
-    max_retry_attempts: int = Field(3, ge=0)
-    retry_delay_ms: float = Field(1000, ge=0)
+    keep_alive_interval_seconds: float = Field(default=120, gt=0)
+    max_retry_attempts: int = Field(default=3, ge=0)
+    retry_delay_ms: float = Field(default=1000, ge=0)
 
     @field_validator("language_mapping")
     @classmethod
@@ -103,7 +103,7 @@ class CodeBeakerSettings(BaseModel):
     @field_validator("language_runtime_map")
     @classmethod
     def _on_top_of_the_runtimes(cls, given: dict[str, Runtime]) -> dict[str, Runtime]:
-        return LANGUAGE_RUNTIMES | {name.lower(): value for name, value in given.items()}
+        return {**LANGUAGE_RUNTIMES, **{name.lower(): value for name, value in given.items()}}
 
     @model_validator(mode="after")
     def _refuse(self) -> Self:

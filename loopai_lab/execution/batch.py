@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from loopai_lab.pool.pool import SessionPool
     from loopai_lab.pool.session import PooledSession
 
-ATTEMPTS = 2
-
 
 @dataclass(slots=True)
 class Tally:
@@ -145,7 +143,8 @@ class Batch:
 
     async def _attempt(self, item: Prepared, spans: _Spans) -> ItemResult:
         refusal: SessionNotFound | None = None
-        for attempt in range(1, ATTEMPTS + 1):
+        most = self.pool.max_size + 1  # all idle sessions may have been forgotten; a new one is not
+        for attempt in range(1, most + 1):
             try:
                 session = await self._borrow(item, spans)
             except (PoolError, BeakerError) as error:
@@ -160,7 +159,7 @@ class Batch:
             finally:
                 self.pool.release(session)
         return self._result(
-            item, spans, status="lost", error_message=str(refusal), error_type="SessionLost", attempts=ATTEMPTS
+            item, spans, status="lost", error_message=str(refusal), error_type="SessionLost", attempts=most
         )
 
     async def _borrow(self, item: Prepared, spans: _Spans) -> PooledSession:

@@ -58,6 +58,11 @@ class ProcessSession:
         """Take an id for the books."""
         self.id = f"process-{uuid.uuid4().hex}"
 
+    @property
+    def is_open(self) -> bool:
+        """Always: nothing stands between."""
+        return True
+
     async def run(
         self, program: Program, input_json: str, *, isolation: Isolation = "item", timeout_ms: float | None = None
     ) -> Outcome:

@@ -113,6 +113,8 @@ class Core:
 
     def take(self, language: str, program_key: str | None, item_id: str) -> PooledSession | None:
         """Lend the idle session used last, if possible one that has the program; None if none is idle."""
+        for session in [session for session in self._idle.get(language, ()) if not session.remote.is_open]:
+            self.retire(session, "broken")
         idle = self._idle.get(language)
         if not idle:
             return None

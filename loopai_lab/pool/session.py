@@ -19,6 +19,11 @@ class RemoteSession(Protocol):
 
     id: str
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the way to it is known to be open; False means that it can never be used again."""
+        ...
+
     async def run(self, program: Program, input_json: str, *, isolation: Isolation, timeout_ms: float | None) -> Any:
         """Run a program on one input."""
         ...

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 from loopai_lab.errors import (
     BeakerError,
     InvalidOption,
-    ProtocolError,
     RemoteError,
     ServerUnavailable,
     SessionNotFound,
@@ -19,9 +18,12 @@ from loopai_lab.errors import (
 from loopai_lab.rpc.connection import Connection
 from loopai_lab.rpc.drivers import Outcome, run_loaded
 from loopai_lab.rpc.embedded import EmbeddedServer
+from loopai_lab.rpc.foreign import run_foreign
+from loopai_lab.rpc.foreign_sessions import ForeignOptions, SessionMaker, check_language, session_id_in
 from loopai_lab.rpc.jsonrpc import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from loopai_lab.models import Isolation, Program
@@ -66,24 +68,46 @@ class Capabilities:
 
 @dataclass(slots=True, eq=False)
 class RemoteSession:
-    """One session on the server and the connection that it is reached by."""
+    """One session on the server and the connection that it is reached by.
+
+    Args:
+        runtime: of a foreign server's session, what runs in it; empty on ours.
+        shared: opens the way to a foreign server that is no session's own.
+        is_busy: whether a command was sent whose reply has not come, or will be read by nobody.
+    """
 
     id: str
     language: str
     connection: Connection
     own_connection: bool
     loaded: set[tuple[str, str]] = field(default_factory=set)
+    runtime: str = ""
+    shared: Callable[[], Awaitable[Connection]] | None = None
+    is_busy: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its connection is open."""
+        return self.connection.is_open
 
     async def execute(self, command_json: str, *, timeout_s: float | None = None) -> Any:
         """Carry out a command, given as JSON text, and return the reply's result object."""
         params = f'{{"sessionId":{encode(self.id)},"command":{command_json}}}'
-        return await self.connection.call("session.execute", params, timeout_s=timeout_s)
+        self.is_busy = True
+        try:
+            reply = await self.connection.call("session.execute", params, timeout_s=timeout_s)
+        except RemoteError:
+            self.is_busy = False
+            raise
+        self.is_busy = False
+        return reply
 
     async def run(
         self, program: Program, input_json: str, *, isolation: Isolation = "item", timeout_ms: float | None = None
     ) -> Outcome:
         """Run a program on one input, given as JSON text."""
-        return await run_loaded(self, program, input_json, isolation=isolation, timeout_ms=timeout_ms)
+        run = run_foreign if self.runtime else run_loaded
+        return await run(self, program, input_json, isolation=isolation, timeout_ms=timeout_ms)
 
     async def check(self) -> None:
         """Return if the server still has the session.
@@ -100,9 +124,12 @@ class RemoteSession:
     async def close(self) -> None:
         """End the session on the server; a session that is gone already is fine."""
         try:
-            if self.connection.is_open:
+            connection = self.connection
+            if self.shared is not None and (self.is_busy or not connection.is_open):
+                connection = await self.shared()  # a busy socket is not read, and a session outlives a lost one
+            if connection.is_open:
                 params = encode({"sessionId": self.id})
-                await self.connection.call("session.close", params, timeout_s=CALL_TIMEOUT_S)
+                await connection.call("session.close", params, timeout_s=CALL_TIMEOUT_S)
         finally:
             if self.own_connection:
                 await self.connection.close()
@@ -120,6 +147,7 @@ class Beaker:
         sandbox: of the embedded server: `"auto"`, `"bubblewrap"` or `"plain"`.
         memory_mb: of the embedded server: memory of each process of a session; 0 is no limit.
         connect_timeout_s: how long to try to connect.
+        foreign: how sessions are made on a server that is not ours.
     """
 
     def __init__(
@@ -130,6 +158,7 @@ class Beaker:
         sandbox: str = "auto",
         memory_mb: int = 1024,
         connect_timeout_s: float = 30.0,
+        foreign: ForeignOptions | None = None,
     ) -> None:
         """Keep the options; nothing is started or connected yet."""
         if url is not None and not url.startswith(("ws://", "wss://")):
@@ -145,6 +174,7 @@ class Beaker:
         self._shared: Connection | None = None
         self._opening = asyncio.Lock()
         self._unwanted: set[asyncio.Task[None]] = set()
+        self._maker = SessionMaker(foreign or ForeignOptions(), self._connect)
 
     async def __aenter__(self) -> Self:
         """Start or reach the server, and learn what it can do."""
@@ -219,7 +249,9 @@ class Beaker:
             UnsupportedLanguage: before any session is made.
         """
         known = self.capabilities.languages
-        if known and language.strip().lower() not in {*known, *_ALIASES_OF_PYTHON}:
+        if known and not self.capabilities.runs_loaded:
+            check_language(language)
+        elif known and language.strip().lower() not in {*known, *_ALIASES_OF_PYTHON}:
             message = f"Unsupported language {language!r}: this server runs {', '.join(known)}"
             raise UnsupportedLanguage(message)
 
@@ -230,6 +262,16 @@ class Beaker:
             BeakerError: the server refused, or could not be reached.
         """
         shared = await self.connection()
+        if not self.capabilities.runs_loaded:
+            made = await self._maker.make(language)
+            return RemoteSession(
+                made.id,
+                language,
+                made.connection,
+                own_connection=True,
+                runtime=made.runtime,
+                shared=self.connection,
+            )
         if self.capabilities.concurrent:
             return RemoteSession(await self._session_id(shared, language), language, shared, own_connection=False)
         own = await self._connect()
@@ -243,7 +285,7 @@ class Beaker:
         params = encode({"language": language})
         call = asyncio.ensure_future(connection.call("session.create", params, timeout_s=CREATE_TIMEOUT_S))
         try:
-            return _id_in(await asyncio.shield(call))
+            return session_id_in(await asyncio.shield(call))
         except RemoteError as error:
             if "No runtime available for language" in str(error):
                 raise UnsupportedLanguage(f"Unsupported language {language!r}: {error}") from error
@@ -257,7 +299,7 @@ class Beaker:
 
         async def close_it() -> None:
             with contextlib.suppress(BeakerError):
-                params = encode({"sessionId": _id_in(await call)})
+                params = encode({"sessionId": session_id_in(await call)})
                 await connection.call("session.close", params, timeout_s=CALL_TIMEOUT_S)
 
         task = asyncio.create_task(close_it(), name="close-unwanted-session")
@@ -266,6 +308,7 @@ class Beaker:
 
     async def close(self) -> None:
         """Close the connection and end the embedded server; twice is fine."""
+        await self._maker.rest()
         shared, self._shared = self._shared, None
         if shared is not None:
             await shared.close()
@@ -274,13 +317,6 @@ class Beaker:
         server, self._server = self._server, None
         if server is not None:
             await server.close()
-
-
-def _id_in(result: object) -> str:
-    session_id = result.get("sessionId") if isinstance(result, dict) else None
-    if not isinstance(session_id, str):
-        raise ProtocolError("session.create: the reply has no sessionId")
-    return session_id
 
 
 _ALIASES_OF_PYTHON = ("python3", "py")

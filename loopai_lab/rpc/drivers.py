@@ -45,6 +45,8 @@ async def run_loaded(
     Raises:
         SessionNotFound: the server had no such session any more; the program did not start.
     """
+    if not session.is_open:
+        raise SessionNotFound(f"session {session.id[:8]} went with its connection")
     try:
         reply = await _send(session, program, input_json, isolation, timeout_ms)
         answer = _only_answer(reply)

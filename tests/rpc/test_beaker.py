@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,8 @@ async def answering(**results: Any) -> AsyncGenerator[tuple[str, list[ServerConn
 
 
 FOREIGN = {"serverCapabilities": {"supportedLanguages": ["python"], "protocolVersion": "0.2.0"}}
+OURS = {"serverCapabilities": {"supportedLanguages": ["python"], "loopaiLab": {"commands": ["load", "run"]}}}
+"""Like our own server, but for one request at a time on a connection."""
 
 
 @pytest.mark.parametrize("url", ["http://host", "localhost:5000", ""])
@@ -79,7 +82,7 @@ async def test_a_foreign_server_s_session_has_a_connection_of_its_own() -> None:
 )
 async def test_a_session_that_is_refused_leaves_no_connection_open(result: object, kind: type[Exception]) -> None:
     async with (
-        answering(initialize=FOREIGN, session_create=result) as (url, connected),
+        answering(initialize=OURS, session_create=result) as (url, connected),
         connect(url) as beaker,
     ):
         with pytest.raises(kind):
@@ -100,7 +103,7 @@ async def test_a_server_that_refuses_to_be_initialized_is_not_kept() -> None:
 )
 async def test_a_reply_without_an_answer_in_it_is_a_lost_item_and_not_a_crash(reply: object) -> None:
     async with (
-        answering(initialize=FOREIGN, session_create={"sessionId": "x"}, session_execute=reply) as (url, _),
+        answering(initialize=OURS, session_create={"sessionId": "x"}, session_execute=reply) as (url, _),
         connect(url) as beaker,
     ):
         session = await beaker.create_session("python")
@@ -116,8 +119,12 @@ async def test_a_creation_that_nobody_waits_for_any_more_leaves_no_session() -> 
         for creation in creations:
             creation.cancel()
         await asyncio.gather(*creations, return_exceptions=True)
-        while (await shared.call("session.list"))["count"]:
-            await asyncio.sleep(0.01)
+        await until(lambda: not beaker_children(beaker.server_pid), what="the end of the sessions")
+        assert (await shared.call("session.list"))["count"] == 0
+
+
+def beaker_children(pid: int | None) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 async def test_a_session_that_the_server_has_forgotten_is_told_from_a_lost_item() -> None:

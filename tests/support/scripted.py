@@ -27,6 +27,10 @@ class ScriptedSession:
     runs: int = 0
     is_closed: bool = False
 
+    @property
+    def is_open(self) -> bool:
+        return not self.source.is_cut
+
     async def run(
         self, program: Program, input_json: str, *, isolation: str = "item", timeout_ms: float | None = None
     ) -> Outcome:
@@ -76,6 +80,7 @@ class ScriptedSource:
     ran: list[tuple[str, Any]] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     check_s: float = 0.001
+    is_cut: bool = False
     in_flight: int = 0
     most_in_flight: int = 0
 

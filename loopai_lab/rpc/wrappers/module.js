@@ -6,7 +6,7 @@ const supervise = (program, inputJson, token, timeoutMs) => {
   const deno = globalThis.Deno;
   let folder;
   try {
-    folder = deno && deno.makeTempDirSync({ dir: '/tmp', prefix: 'item-' });
+    folder = deno && deno.makeTempDirSync({ dir: '/tmp', prefix: 'loopai-item-' });
     if (folder) deno.chdir(folder);
   } catch {
     // without a folder of its own it runs in the session's
@@ -36,16 +36,19 @@ const supervise = (program, inputJson, token, timeoutMs) => {
     const fail = (error) => {
       if (!(error instanceof Error))
         return answer({ status: 'error', errorType: typeof error, error: 'the program threw ' + String(error) });
-      const lines = String(error.stack || error).replaceAll(program, 'program.js').split('\\n');
+      const lines = String(error.stack || error).replace(/data:[^\\s()]*?(?=:\\d+:\\d+)/g, 'program.js').split('\\n')
+        .filter((line) => !line.includes('self.onmessage'));
       const last = lines.findLastIndex((line) => line.startsWith('    at ') && line.includes('program.js'));
       const own = lines.filter((line, at) => at <= last || !line.startsWith('    at ')).join('\\n');
-      answer({ status: 'error', errorType: error.name, error: own.slice(0, 1 << 15) });
+      const parsing = own.startsWith('TypeError: SyntaxError: '); // what an import says of a module that does not parse
+      const text = (parsing ? own.slice('TypeError: '.length) : own).slice(0, 1 << 15);
+      answer({ status: 'error', errorType: parsing ? 'SyntaxError' : error.name, error: text });
     };
     const left = (exitCode = 0) => {
       answer({ status: 'error', errorType: 'SystemExit', exitCode, error: 'the program exited with code ' + exitCode });
       for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     };
-    let token, program;
+    let token;
     const succeed = (value) => {
       if (value === undefined) {
         const text = 'the program produced no result: assign \`result\`, or define \`main(input_data)\`';
@@ -64,7 +67,7 @@ const supervise = (program, inputJson, token, timeoutMs) => {
       }
     };
     self.onmessage = async ({ data: [url, inputJson, mark] }) => {
-      [program, token] = [url, mark];
+      token = mark;
       const isOdd = (value) => typeof value === 'string' && value.startsWith(mark + 'n');
       const revive = (_, value) => (isOdd(value) ? Number(value.slice(mark.length + 1)) : value);
       try {

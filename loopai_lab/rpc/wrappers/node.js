@@ -13,7 +13,7 @@ const supervise = (code, inputJson, token, timeoutMs) => {
   const exit = process.exit.bind(process);
   const now = performance.now.bind(performance);
   const keptCharacters = 1 << 17;
-  const folder = fs.mkdtempSync(path.join(require('os').tmpdir(), 'item-'));
+  const folder = fs.mkdtempSync(path.join(require('os').tmpdir(), 'loopai-item-'));
   let answered = false;
   let truncated = false;
   let began = now();
