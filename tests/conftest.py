@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ ALLOWED_SKIPS: dict[str, str] = {
     # "tests/browser/": "why the CI machine cannot run it",
 }
 """Start of a test's id, and the reason why it may be skipped in CI. Everywhere else a skip is reported and no more."""
+
+# Toolchains may come as wheels: their programs lie beside this interpreter, and its folder need not be on PATH.
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ class ScriptedSession:
     """A session that does nothing, at once."""
 
     id: str
+    is_open: bool = True
 
     async def run(self, program: Program, input_json: str, *, isolation: Isolation, timeout_ms: float | None) -> Any:
         """Answer with nothing; nobody asks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from typing import Any
 
@@ -35,7 +36,12 @@ def _compile_python(program: Program) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an invalid escape in the user's code is the user's, not ours to raise
-            compile(program.code, "program.py", "exec", dont_inherit=True)
+            try:
+                compile(program.code, "program.py", "exec", dont_inherit=True)
+            except (
+                IndentationError
+            ):  # a program may be indented as a whole, as text in other code is; runners dedent it
+                compile(textwrap.dedent(program.code), "program.py", "exec", dont_inherit=True)
     except SyntaxError as error:
         where = f"line {error.lineno}: {error.msg}"
         raise ProgramError(f"program {program.name or program.key[:8]!r} does not compile: {where}") from error

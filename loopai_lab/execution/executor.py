@@ -64,7 +64,7 @@ class BatchExecutor:
             InvalidInput: something cannot run; nothing was started.
         """
         checked = self._checked(options)
-        await self._reach_server()
+        await self._reach_server(checked)
         program = check_program(program, self.pool.source)
         prepared = await collect(items)
         self.pool.open()
@@ -86,7 +86,7 @@ class BatchExecutor:
             InvalidInput: something cannot run; nothing was started.
         """
         checked = self._checked(options)
-        await self._reach_server()
+        await self._reach_server(checked)
         program = check_program(program, self.pool.source)
         self.pool.open()
         ready: asyncio.Queue[ItemResult | None] = asyncio.Queue()
@@ -104,11 +104,13 @@ class BatchExecutor:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await driver
 
-    async def _reach_server(self) -> None:
-        """Learn what the server can do, if nobody has asked it yet."""
+    async def _reach_server(self, options: RunOptions) -> None:
+        """Learn what the server can do, if nobody has asked it yet, and refuse what it cannot."""
         source: Any = self.pool.source
         if hasattr(source, "connection") and not source.capabilities.languages:
             await source.connection()
+        if hasattr(source, "check_isolation"):
+            source.check_isolation(options.isolation)
 
     @staticmethod
     def _checked(options: dict[str, Any]) -> RunOptions:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from loopai_lab.errors import DuplicateItem, InvalidItem
 from loopai_lab.models import BatchItem
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+from loopai_lab.rpc.longnumbers import encode_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def prepare(index: int, value: object) -> Prepared:
 
 def _json(item_id: str, value: object) -> str:
     try:
-        return _encode(value)
+        return encode_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidItem(f"item {item_id!r}: its input, a {type(value).__name__}, is not JSON: {error}") from error
 

@@ -255,6 +255,17 @@ class Beaker:
             message = f"Unsupported language {language!r}: this server runs {', '.join(known)}"
             raise UnsupportedLanguage(message)
 
+    def check_isolation(self, isolation: Isolation) -> None:
+        """Refuse to keep state on a server that runs every program in a process of its own.
+
+        Raises:
+            InvalidOption: before any session is made.
+        """
+        if isolation == "session" and self.capabilities.languages and not self.capabilities.runs_loaded:
+            raise InvalidOption(
+                f"isolation='session' cannot be had: {self.url} starts a process per program; use 'item'"
+            )
+
     async def create_session(self, language: str) -> RemoteSession:
         """Create a session on the server.
 

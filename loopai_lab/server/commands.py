@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from loopai_lab.errors import LoopaiLabError, SessionLost
 from loopai_lab.rpc.jsonrpc import encode, why_not_json
+from loopai_lab.rpc.longnumbers import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,7 +89,7 @@ async def _run_one(session: Session, command: Command, value: object) -> Answer:
         "script": bool(command.get("script", False)),
     }
     session.executions += 1
-    head, body = await session.request(request, json.dumps(value).encode())
+    head, body = await session.request(request, encode_json(value).encode())
     if head["status"] == "notLoaded":
         session.loaded.discard((command["program"], _isolation(command)))
     return head, body

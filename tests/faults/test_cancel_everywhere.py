@@ -1,7 +1,7 @@
 """A cancellation at every single turn of the loop: whatever it hits, it goes through, and nothing is lost or left.
 
-The scenario runs once uncancelled to count its turns, then once for every turn, cancelled there. Time is virtual and the
-server scripted, so every run takes the same turns.
+The scenario runs once uncancelled to count its turns, then once for every turn, cancelled there. Time is virtual and
+the server scripted, so every run takes the same turns.
 """
 
 from __future__ import annotations

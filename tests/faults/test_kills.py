@@ -47,7 +47,8 @@ def check(result: ll.BatchResult, log: Path) -> Counter[str]:
 
 
 # Plain, because a program in bubblewrap has no file that we could read: the log is what proves the point.
-def test_a_killed_server_loses_what_was_running_and_nothing_else(mark: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("mark")
+def test_a_killed_server_loses_what_was_running_and_nothing_else(tmp_path: Path) -> None:
     log = tmp_path / "runs"
     with ll.Lab(sandbox="plain", max_size=AT_ONCE) as lab:
         run = lab.start(ll.Program(code=CODE.format(log=str(log))), range(ITEMS), max_concurrency=AT_ONCE)

@@ -31,6 +31,7 @@ def test_a_batch_gives_every_answer_in_request_order(lab: ll.Lab) -> None:
 
 @pytest.mark.parametrize("isolation", ["item", "session"])
 def test_a_warm_batch_makes_no_session(lab: ll.Lab, isolation: str) -> None:
+    lab.warm("python", 5)
     lab.run(DOUBLE, [{"n": 1}] * 10, isolation=isolation, progress=False)
     before = lab.statistics().sessions_created
     result = lab.run(DOUBLE, [{"n": 1}] * 10, isolation=isolation, progress=False, max_concurrency=2)
@@ -132,6 +133,37 @@ def test_bad_input_is_refused_before_a_session_is_made() -> None:
             lab.run(DOUBLE, [{"n": 1}], max_concurrency=0, progress=False)
         assert lab.statistics().sessions_created == 0
         assert lab.run(DOUBLE, [], progress=False).total_items == 0
+
+
+def test_a_program_may_be_indented_as_a_whole(lab: ll.Lab) -> None:
+    program = ll.Program(
+        code="""
+        if input_data:
+            result = "yes"
+        else:
+            result = "no"
+    """
+    )
+    assert [item.output for item in lab.run(program, [1, 0], progress=False).items] == ["yes", "no"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        10**5000 + 1,
+        [-(10**5000), {"n": 10**4999}],
+        1.5e300,
+        float("inf"),
+        "lone \ud800 surrogate",
+        "한국어 😀" * 2000,
+        {"a": [None, True, {"b": []}]},
+    ],
+    ids=["long", "long inside", "float", "infinity", "surrogate", "unicode", "nested"],
+)
+def test_a_value_goes_there_and_back_unchanged(lab: ll.Lab, value: object) -> None:
+    item = lab.run(ll.Program(code="result = input_data"), [value], progress=False).items[0]
+    assert item.error_message is None
+    assert item.output == value
 
 
 def test_the_sandbox_in_force_is_shown(lab: ll.Lab) -> None:

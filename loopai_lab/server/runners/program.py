@@ -39,8 +39,14 @@ class Program:
 
     def __init__(self, source: str) -> None:
         """Compile the source; nothing of it runs."""
+        try:
+            self._tree: Any = compile(source, FILENAME, "exec", flags=ONLY_AST, dont_inherit=True)
+        except IndentationError:
+            import textwrap  # a program may be indented as a whole, as text in other code is
+
+            source = textwrap.dedent(source)
+            self._tree = compile(source, FILENAME, "exec", flags=ONLY_AST, dont_inherit=True)
         self.source = source
-        self._tree: Any = compile(source, FILENAME, "exec", flags=ONLY_AST, dont_inherit=True)
         self._code = compile(self._tree, FILENAME, "exec", dont_inherit=True)
 
     def preload_imports(self) -> None:
