@@ -72,7 +72,7 @@ class RemoteSession:
 
     Args:
         runtime: of a foreign server's session, what runs in it; empty on ours.
-        shared: opens the way to a foreign server that is no session's own.
+        shared: opens the way to a server that outlives its connections, for what must go on when this one is lost.
         is_busy: whether a command was sent whose reply has not come, or will be read by nobody.
     """
 
@@ -284,7 +284,9 @@ class Beaker:
                 shared=self.connection,
             )
         if self.capabilities.concurrent:
-            return RemoteSession(await self._session_id(shared, language), language, shared, own_connection=False)
+            again = None if self.url is None else self.connection  # the embedded server's sessions end with it
+            session_id = await self._session_id(shared, language)
+            return RemoteSession(session_id, language, shared, own_connection=False, shared=again)
         own = await self._connect()
         try:
             return RemoteSession(await self._session_id(own, language), language, own, own_connection=True)
