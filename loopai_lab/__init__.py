@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from loopai_lab.models import Program as Program
     from loopai_lab.models import SessionPoolStatistics as SessionPoolStatistics
     from loopai_lab.pool.events import PoolEvent as PoolEvent
-    from loopai_lab.pool.pool import NullPool as NullPool
+    from loopai_lab.pool.null import NullPool as NullPool
     from loopai_lab.pool.pool import SessionPool as SessionPool
     from loopai_lab.rpc.beaker import Beaker as Beaker
     from loopai_lab.rpc.beaker import connect as connect
@@ -69,7 +69,8 @@ _WHERE = {
     "lab": "Lab",
     "models": "BatchItem BatchResult ItemResult Program SessionPoolStatistics",
     "pool.events": "PoolEvent",
-    "pool.pool": "NullPool SessionPool",
+    "pool.null": "NullPool",
+    "pool.pool": "SessionPool",
     "rpc.beaker": "Beaker connect",
     "settings": "Settings",
     "tasks": "Task",

@@ -13,7 +13,8 @@ from loopai_lab.engine import Engine
 from loopai_lab.errors import InvalidInput, InvalidOption, PoolClosed
 from loopai_lab.execution.executor import BatchExecutor
 from loopai_lab.execution.standard import ProcessSource
-from loopai_lab.pool.pool import NullPool, SessionPool
+from loopai_lab.pool.null import NullPool
+from loopai_lab.pool.pool import SessionPool
 from loopai_lab.rpc.beaker import Beaker
 from loopai_lab.rpc.foreign_sessions import ForeignOptions
 from loopai_lab.settings import Settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import html
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -154,6 +155,55 @@ class SessionPoolStatistics:
     def to_dict(self) -> dict[str, Any]:
         """Return every figure by name."""
         return dataclasses.asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: every figure that is not nought, and what it means."""
+        rows = "".join(
+            f"<tr><td style='text-align:left'><code>{name}</code></td><td>{_figure(getattr(self, name))}</td>"
+            f"<td style='text-align:left'>{meaning}</td></tr>"
+            for name, meaning in MEANINGS.items()
+            if getattr(self, name) or not name.startswith(("closed_", "requests_errors", "requests_cancelled"))
+        )
+        sandbox = (
+            f"<caption style='text-align:left'>sandbox: {html.escape(self.sandbox)}</caption>" if self.sandbox else ""
+        )
+        return f"<table>{sandbox}{rows}</table>"
+
+
+MEANINGS = {
+    "total_sessions": "sessions in whatever state: active + idle + creating + closing",
+    "active_sessions": "lent and working",
+    "idle_sessions": "made and waiting for work",
+    "creating_sessions": "being made",
+    "closing_sessions": "on their way out",
+    "available_slots": "how many requests could be served without waiting for a return",
+    "requests_waiting": "requests in the queue now",
+    "average_execution_count": "uses per living session: what reuse buys",
+    "oldest_session_age_s": "age of the oldest living session, in seconds",
+    "requests_num": "requests so far",
+    "requests_queued": "of those, how many had to wait",
+    "requests_wait_ms": "time that requests waited, all together",
+    "requests_errors": "requests refused: no session in time, queue full, pool closed",
+    "requests_cancelled": "requests whose caller left while they waited",
+    "handed_off": "requests served by a session that came back, or was made, while they waited",
+    "taken_idle": "requests served at once",
+    "sessions_created": "sessions made so far",
+    "sessions_create_ms": "time that making them took, all together",
+    "sessions_create_errors": "creations that failed",
+    "usage_ms": "time that sessions were lent, all together",
+    "closed_idle": "closed because they lay unused",
+    "closed_lifetime": "closed because of their age",
+    "closed_uses": "closed after their last permitted use",
+    "closed_evicted": "closed to make room, for another language or a smaller pool",
+    "closed_broken": "closed because they were gone, in doubt, or their item was cancelled",
+    "closed_timeout": "closed because their item ran past its time",
+    "closed_memory": "closed because they used too much memory",
+    "closed_shutdown": "closed by a drain or with the pool",
+}
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

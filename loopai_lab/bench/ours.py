@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from loopai_lab.bench.child import ArmFailed
 from loopai_lab.bench.work import PROGRAM, check_answers, inputs
 from loopai_lab.execution.executor import BatchExecutor
-from loopai_lab.pool.pool import NullPool, SessionPool
+from loopai_lab.pool.null import NullPool
+from loopai_lab.pool.pool import SessionPool
 from loopai_lab.rpc.beaker import Beaker, connect
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,7 +34,7 @@ class SessionPool:
     """Lend sessions to those who ask, first come, first served.
 
     Use it as `async with SessionPool(beaker, max_size=10) as pool`; borrow with `async with pool.session("python")`.
-    `NullPool` has the same interface and keeps nothing.
+    `NullPool` (pool.null) has the same interface and keeps nothing.
 
     Args:
         source: makes the sessions: a `Beaker`.
@@ -296,6 +297,10 @@ class SessionPool:
         now = 0.0 if self._loop is None else self._loop.time()
         return self.core.books.statistics(now, getattr(capabilities, "sandbox", ""))
 
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the state in one line, and every figure with its meaning."""
+        return f"<p><code>{html.escape(repr(self))}</code></p>{self.statistics()._repr_html_()}"
+
     def __repr__(self) -> str:
         """Say what it has at this instant."""
         figures = self.statistics()
@@ -304,16 +309,3 @@ class SessionPool:
             f"<{type(self).__name__} {state}: {figures.active_sessions} active, {figures.idle_sessions} idle of "
             f"{self.max_size}, {figures.requests_waiting} waiting>"
         )
-
-
-class NullPool(SessionPool):
-    """A pool that keeps nothing: every request gets a new session, which ends on its return.
-
-    The control arm of every benchmark: the same limits, the same books, no reuse.
-    """
-
-    keeps_sessions = False
-
-    def __init__(self, source: SessionSource, **options: Any) -> None:
-        """Take the same options as SessionPool; `min_size` and `max_uses` are given."""
-        super().__init__(source, **options | {"min_size": 0, "max_uses": 1})

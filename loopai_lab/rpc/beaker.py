@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from loopai_lab.errors import (
-    BeakerError,
-    InvalidOption,
-    RemoteError,
-    ServerUnavailable,
-    SessionNotFound,
-    UnsupportedLanguage,
-)
+from loopai_lab.errors import BeakerError, InvalidOption, RemoteError, ServerUnavailable, UnsupportedLanguage
 from loopai_lab.rpc.connection import Connection
-from loopai_lab.rpc.drivers import Outcome, run_loaded
 from loopai_lab.rpc.embedded import EmbeddedServer
-from loopai_lab.rpc.foreign import run_foreign
 from loopai_lab.rpc.foreign_sessions import ForeignOptions, SessionMaker, check_language, session_id_in
 from loopai_lab.rpc.jsonrpc import encode
+from loopai_lab.rpc.remote import CALL_TIMEOUT_S, RemoteSession
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from loopai_lab.models import Isolation, Program
+    from loopai_lab.models import Isolation
 
 CREATE_TIMEOUT_S = 60.0
-CALL_TIMEOUT_S = 30.0
-CHECK_TIMEOUT_S = 5.0
+AGAIN_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,75 +54,6 @@ class Capabilities:
             sandbox=ours.get("sandbox", ""),
             sandbox_weakness=ours.get("sandboxWeakness"),
         )
-
-
-@dataclass(slots=True, eq=False)
-class RemoteSession:
-    """One session on the server and the connection that it is reached by.
-
-    Args:
-        runtime: of a foreign server's session, what runs in it; empty on ours.
-        shared: opens the way to a server that outlives its connections, for what must go on when this one is lost.
-        is_busy: whether a command was sent whose reply has not come, or will be read by nobody.
-    """
-
-    id: str
-    language: str
-    connection: Connection
-    own_connection: bool
-    loaded: set[tuple[str, str]] = field(default_factory=set)
-    runtime: str = ""
-    shared: Callable[[], Awaitable[Connection]] | None = None
-    is_busy: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its connection is open."""
-        return self.connection.is_open
-
-    async def execute(self, command_json: str, *, timeout_s: float | None = None) -> Any:
-        """Carry out a command, given as JSON text, and return the reply's result object."""
-        params = f'{{"sessionId":{encode(self.id)},"command":{command_json}}}'
-        self.is_busy = True
-        try:
-            reply = await self.connection.call("session.execute", params, timeout_s=timeout_s)
-        except RemoteError:
-            self.is_busy = False
-            raise
-        self.is_busy = False
-        return reply
-
-    async def run(
-        self, program: Program, input_json: str, *, isolation: Isolation = "item", timeout_ms: float | None = None
-    ) -> Outcome:
-        """Run a program on one input, given as JSON text."""
-        run = run_foreign if self.runtime else run_loaded
-        return await run(self, program, input_json, isolation=isolation, timeout_ms=timeout_ms)
-
-    async def check(self) -> None:
-        """Return if the server still has the session.
-
-        Raises:
-            SessionNotFound: it has not.
-            BeakerError: it cannot be asked.
-        """
-        listed = await self.connection.call("session.list", timeout_s=CHECK_TIMEOUT_S)
-        sessions = listed.get("sessions", ()) if isinstance(listed, dict) else ()
-        if not any(session.get("sessionId") == self.id for session in sessions):
-            raise SessionNotFound(f"Session not found: {self.id}")
-
-    async def close(self) -> None:
-        """End the session on the server; a session that is gone already is fine."""
-        try:
-            connection = self.connection
-            if self.shared is not None and (self.is_busy or not connection.is_open):
-                connection = await self.shared()  # a busy socket is not read, and a session outlives a lost one
-            if connection.is_open:
-                params = encode({"sessionId": self.id})
-                await connection.call("session.close", params, timeout_s=CALL_TIMEOUT_S)
-        finally:
-            if self.own_connection:
-                await self.connection.close()
 
 
 class Beaker:
@@ -220,6 +141,8 @@ class Beaker:
 
     async def _connect_anew(self) -> Connection:
         """Connect; an embedded server that does not listen any more is ending, or dead, and another takes its place."""
+        if self.url is not None and self.capabilities != Capabilities():
+            return await self._connect_again()
         try:
             return await self._connect()
         except ServerUnavailable:
@@ -228,6 +151,23 @@ class Beaker:
             server, self._server = self._server, None
             await server.close()
             return await self._connect()
+
+    async def _connect_again(self) -> Connection:
+        """Connect to a server that was there before: it may be starting again, so a few tries, not all at once."""
+        import stamina  # 80 ms that most never need
+
+        tries = stamina.retry_context(
+            on=ServerUnavailable,
+            attempts=None,
+            timeout=AGAIN_TIMEOUT_S,
+            wait_initial=0.05,
+            wait_max=1.0,
+            wait_jitter=0.2,
+        )
+        async for attempt in tries:
+            with attempt:
+                return await self._connect()
+        raise AssertionError("stamina returns or raises")
 
     async def _connect(self) -> Connection:
         return await Connection.open(await self._address(), token=self._token, timeout_s=self._connect_timeout_s)

@@ -11,7 +11,7 @@ from loopai_lab.rpc.jsonrpc import PROGRAM_NOT_LOADED, encode
 
 if TYPE_CHECKING:
     from loopai_lab.models import Isolation, Program
-    from loopai_lab.rpc.beaker import RemoteSession
+    from loopai_lab.rpc.remote import RemoteSession
 
 ANSWER_GRACE_S = 5.0
 STATUSES = frozenset(get_args(Status))

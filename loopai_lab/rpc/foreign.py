@@ -20,7 +20,7 @@ from loopai_lab.rpc.jsonrpc import decode, encode
 
 if TYPE_CHECKING:
     from loopai_lab.models import Isolation, Program
-    from loopai_lab.rpc.beaker import RemoteSession
+    from loopai_lab.rpc.remote import RemoteSession
 
 ARGUMENT_CHARACTERS = 100_000
 """The kernel takes 128 KB in one argument,"""

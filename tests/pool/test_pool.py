@@ -16,7 +16,9 @@ from loopai_lab.errors import (
     TooManyRequests,
     UnsupportedLanguage,
 )
-from loopai_lab.pool.pool import NullPool, SessionPool
+from loopai_lab.models import MEANINGS
+from loopai_lab.pool.null import NullPool
+from loopai_lab.pool.pool import SessionPool
 from loopai_lab.pool.statistics import Books
 from tests.support.audit import audited, use
 from tests.support.scripted import ScriptedSource
@@ -374,6 +376,16 @@ async def test_the_statistics_are_what_the_events_say() -> None:
             books.apply(event)
         now = asyncio.get_running_loop().time()
         assert books.statistics(now) == Books.statistics(pool.core.books, now)
+
+
+@virtual
+async def test_a_notebook_shows_every_figure_with_its_meaning() -> None:
+    async with audited(ScriptedSource()) as pool:
+        await use(pool)
+        shown = pool._repr_html_()
+        assert "SessionPool open: 0 active, 1 idle of 10" in shown
+        assert "<code>sessions_created</code></td><td>1</td>" in shown
+        assert set(MEANINGS) == set(pool.statistics().to_dict()) - {"sandbox"}
 
 
 @pytest.mark.parametrize(

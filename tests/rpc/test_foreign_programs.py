@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from loopai_lab.models import Program
-from loopai_lab.rpc.beaker import RemoteSession, connect
+from loopai_lab.rpc.beaker import connect
 from loopai_lab.rpc.drivers import Outcome
 from loopai_lab.rpc.foreign_sessions import ForeignOptions
+from loopai_lab.rpc.remote import RemoteSession
 from tests.fakes.codebeaker import FakeCodeBeaker
 from tests.fakes.runtimes import RUNTIMES
 

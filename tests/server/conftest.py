@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from loopai_lab.models import Isolation, Program
-from loopai_lab.rpc.beaker import Beaker, RemoteSession, connect
+from loopai_lab.rpc.beaker import Beaker, connect
 from loopai_lab.rpc.drivers import Outcome
+from loopai_lab.rpc.remote import RemoteSession
 from loopai_lab.server.sandbox.bubblewrap import BubblewrapSandbox
 
 Run = Callable[..., Awaitable[Outcome]]

@@ -9,8 +9,9 @@ import pytest
 
 from loopai_lab.errors import RemoteError
 from loopai_lab.models import Program
-from loopai_lab.rpc.beaker import Beaker, RemoteSession
+from loopai_lab.rpc.beaker import Beaker
 from loopai_lab.rpc.drivers import Outcome
+from loopai_lab.rpc.remote import RemoteSession
 
 Run = Callable[..., Awaitable[Outcome]]
 pytestmark = pytest.mark.integration

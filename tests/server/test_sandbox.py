@@ -15,7 +15,8 @@ import pytest
 from loopai_lab.errors import InvalidOption, SandboxUnavailable
 from loopai_lab.models import Program
 from loopai_lab.rpc import drivers
-from loopai_lab.rpc.beaker import Beaker, RemoteSession, connect
+from loopai_lab.rpc.beaker import Beaker, connect
+from loopai_lab.rpc.remote import RemoteSession
 from loopai_lab.server.sandbox.bubblewrap import BubblewrapSandbox
 from loopai_lab.server.sandbox.choice import choose
 from tests.support.processes import until
