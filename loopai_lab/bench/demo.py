@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loopai_lab.pool.events import PoolEvent
 
 TASK = "source-metrics"
+BASE = "process per item"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def run_demo(*, report: Path | None, concurrency: int | None = None, say: Callab
                 return _stopped(arms, say)
         sandbox = lab.statistics().sandbox
     with Lab(provider="standard", max_size=at_once) as lab:
-        arms.append(_run(lab, "process per item", program, items, at_once, expected, say))
+        arms.append(_run(lab, BASE, program, items, at_once, expected, say))
     if arms[-1].result.cancelled_count:
         return _stopped(arms, say)
     say("")
@@ -122,8 +123,9 @@ def _unequal(result: BatchResult, expected: dict[str, Any]) -> list[str]:
 
 
 def table(arms: list[Arm]) -> str:
-    """Return the comparison as text; ratios are to the last arm, the process per item."""
-    base = arms[-1].result
+    """Return the comparison as text; ratios are to the process per item, once it has run to its end."""
+    finished = [arm.result for arm in arms if arm.name == BASE and not arm.result.cancelled_count]
+    base = finished[0] if finished else None
     header = ("", "items", "ok", "failed", "wall s", "items/s", "p50 ms", "p95 ms", "p99 ms", "made", "reused", "speed")
     rows = [header, *(_row(arm, base) for arm in arms)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
@@ -131,7 +133,7 @@ def table(arms: list[Arm]) -> str:
     return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:]])
 
 
-def _row(arm: Arm, base: BatchResult) -> tuple[str, ...]:
+def _row(arm: Arm, base: BatchResult | None) -> tuple[str, ...]:
     result = arm.result
     return (
         arm.name,
@@ -145,7 +147,7 @@ def _row(arm: Arm, base: BatchResult) -> tuple[str, ...]:
         f"{result.p99_ms:.1f}",
         str(arm.sessions_made),
         str(arm.sessions_reused),
-        f"{result.throughput / base.throughput:.2f}x" if base.throughput else "-",
+        f"{result.throughput / base.throughput:.2f}x" if base and base.throughput else "-",
     )
 
 
