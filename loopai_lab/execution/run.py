@@ -162,6 +162,17 @@ class Run:
             return self._future.result().to_frame()
         return frame_of(sorted(self.results, key=lambda result: result.index))
 
+    @property
+    def pool(self) -> SessionPool:
+        """The pool that it runs on."""
+        return self._pool
+
+    def show(self) -> Any:
+        """Return a live view of this run for a notebook: status, charts, and a Stop button."""
+        from loopai_lab.workbench.runview import RunView
+
+        return RunView(self)
+
     # -- waiting and cancelling ---------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None) -> bool:
