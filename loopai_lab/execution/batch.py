@@ -168,6 +168,7 @@ class Batch:
         try:
             session = await self.pool.acquire(
                 self.program.language,
+                patient=True,  # a pool that other items or batches keep busy is no failure of this one
                 priority=self.options.priority,
                 program_key=self.program.key,
                 item_id=item.id,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from loopai_lab.pool.session import PooledSession, SessionSource
     from loopai_lab.pool.waiters import Waiter
 
+PATIENCE_S = 1.0
+
 
 class SessionPool:
     """Lend sessions to those who ask, first come, first served.
@@ -150,6 +152,7 @@ class SessionPool:
         language: str,
         *,
         timeout_s: float | None = None,
+        patient: bool = False,
         priority: int = 0,
         program_key: str | None = None,
         item_id: str = "",
@@ -159,6 +162,8 @@ class SessionPool:
         Args:
             language: what it shall run.
             timeout_s: how long to wait; 0 takes what is there or fails; None is the pool's `acquire_timeout_s`.
+            patient: wait on past `timeout_s` while sessions are lent and none fails to be made: the pool is busy, not
+                broken. It keeps its place in the queue.
             priority: a higher class is served first, and first come, first served inside a class.
             program_key: prefer a session that has this program loaded.
             item_id: what it is for, for the events.
@@ -181,29 +186,31 @@ class SessionPool:
             session = self.core.take(language, program_key, item_id)
             if session is None:
                 how = "handed"
-                session = await self._wait(language, item_id, priority, timeout_s, deadline)
+                holding.look_for_deadlock(self.core, language, for_ever=deadline is None)
+                waiter = self.core.enqueue(language, item_id, priority)
+                waiter.patient = patient
+                session = await self._wait(waiter, timeout_s, deadline)
             if not self._is_doubtful(session, how) or await self._stands_check(session, how, deadline):
                 return self._note_holder(session)
 
-    async def _wait(
-        self, language: str, item_id: str, priority: int, timeout_s: float | None, deadline: float | None
-    ) -> PooledSession:
-        holding.look_for_deadlock(self.core, language, for_ever=deadline is None)
-        waiter = self.core.enqueue(language, item_id, priority)
-        alarm = None
+    async def _wait(self, waiter: Waiter, timeout_s: float | None, deadline: float | None) -> PooledSession:
         if deadline is not None and timeout_s is not None and deadline < float("inf"):
-            alarm = asyncio.get_running_loop().call_at(deadline, self._time_out, waiter, timeout_s)
+            waiter.alarm = asyncio.get_running_loop().call_at(deadline, self._time_out, waiter, timeout_s)
         try:
             return await waiter.future
         except asyncio.CancelledError:
             self.core.abandon(waiter)
             raise
         finally:
-            if alarm is not None:
-                alarm.cancel()
+            if waiter.alarm is not None:
+                waiter.alarm.cancel()
 
     def _time_out(self, waiter: Waiter, timeout_s: float) -> None:
         cause = self._crew.last_error.get(waiter.language)
+        if waiter.patient and self.core.lent and cause is None:
+            again_s = max(timeout_s, PATIENCE_S)
+            waiter.alarm = asyncio.get_running_loop().call_later(again_s, self._time_out, waiter, timeout_s)
+            return
         why = f"; the last creation failed: {cause}" if cause else ""
         error = PoolTimeout(
             f"no {waiter.language} session became free within {timeout_s:g} s; {self.core.brief()}{why}"

@@ -25,12 +25,16 @@ class Waiter:
         item_id: what it is for.
         since: when it began to wait, on the pool's clock.
         priority: a higher class is served first; inside a class the first to come is.
+        patient: it waits on past its time while the pool is busy and not broken.
+        alarm: goes off when its time is over.
     """
 
     language: str
     item_id: str
     since: float
     priority: int = 0
+    patient: bool = False
+    alarm: asyncio.TimerHandle | None = None
     future: asyncio.Future[PooledSession] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def fail(self, error: Exception) -> bool:

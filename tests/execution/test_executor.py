@@ -19,6 +19,7 @@ from loopai_lab.errors import (
     InvalidItem,
     InvalidOption,
     ProgramError,
+    ServerUnavailable,
     SessionNotFound,
 )
 from loopai_lab.execution.executor import BatchExecutor
@@ -79,6 +80,25 @@ async def test_ten_sleeps_of_a_second_at_five_at_a_time_take_two_waves() -> None
     async with lab_bench(source) as executor:
         result = await executor.execute_batch(DOUBLE, range(10), max_concurrency=5)
     assert counts(result) == (10, 0, 0, 0)
+
+
+@virtual
+async def test_an_item_that_waits_for_a_busy_pool_waits_as_long_as_it_takes() -> None:
+    source = ScriptedSource(run_s=100.0)
+    async with lab_bench(source, max_size=1, acquire_timeout_s=30.0) as executor:
+        result = await executor.execute_batch(DOUBLE, range(4), max_concurrency=4)
+    assert counts(result) == (4, 0, 0, 0)
+    assert result.items[3].queue_ms > 290_000
+
+
+@virtual
+async def test_an_item_that_waits_for_a_pool_that_cannot_make_sessions_fails_in_time() -> None:
+    source = ScriptedSource(failures=[ServerUnavailable("out of order")] * 1000)
+    async with lab_bench(source, acquire_timeout_s=30.0) as executor:
+        result = await executor.execute_batch(DOUBLE, [1])
+    assert result.items[0].error_type == "PoolTimeout"
+    assert "out of order" in (result.items[0].error_message or "")
+    assert result.items[0].queue_ms == pytest.approx(30_000)
 
 
 @virtual
