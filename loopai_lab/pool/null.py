@@ -16,8 +16,6 @@ class NullPool(SessionPool):
     The control arm of every benchmark: the same limits, the same books, no reuse.
     """
 
-    keeps_sessions = False
-
     def __init__(self, source: SessionSource, **options: Any) -> None:
         """Take the same options as SessionPool; `min_size` and `max_uses` are given."""
         super().__init__(source, **options | {"min_size": 0, "max_uses": 1})

@@ -46,8 +46,6 @@ class SessionPool:
         InvalidOption: an option cannot be.
     """
 
-    keeps_sessions = True
-
     def __init__(self, source: SessionSource, **options: Any) -> None:
         """Check the options; nothing is made before the pool is opened."""
         try:

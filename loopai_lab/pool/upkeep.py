@@ -27,26 +27,16 @@ class Upkeep:
     def __init__(self, pool: SessionPool) -> None:
         """Start the task."""
         self._pool = weakref.ref(pool)
-        self._wake = asyncio.Event()
         self._clocks: tuple[float, float] | None = None
         self._task = asyncio.get_running_loop().create_task(self._look_after())
-
-    def touch(self) -> None:
-        """Look again now: something may be due earlier than thought."""
-        self._wake.set()
 
     def stop(self) -> None:
         """End the task."""
         self._task.cancel()
 
     async def _look_after(self) -> None:
-        while (wait_s := self._visit()) is not None:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        while (wait_s := self._visit()) is not None:  # noqa: ASYNC110 - it waits for a time, not for an event
+            await asyncio.sleep(wait_s)
 
     def _visit(self) -> float | None:
         """Do what is due; return the seconds until the next thing is, or None when the pool is gone."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from loopai_lab.workbench.bundle import bundle
 from loopai_lab.workbench.charts import Chart
 from loopai_lab.workbench.form import Form
 from loopai_lab.workbench.state import Snapshot, Standing
@@ -23,8 +24,6 @@ from loopai_lab.workbench.words import details, fallback_html, headline, message
 if TYPE_CHECKING:
     from loopai_lab.execution.run import Run
     from loopai_lab.lab import Lab
-
-VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def guarded(callback: Callable[[Workbench], object]) -> Callable[[Workbench], None]:
@@ -144,10 +143,7 @@ class Workbench:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return the live view, and beside it what a saved notebook shows where no kernel runs."""
-        words = {"text/plain": repr(self), "text/html": fallback_html(self._subject, self._standing)}
-        if self.box.comm is None:  # it was closed
-            return words
-        return words | {VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}}
+        return bundle(self.box, repr(self), fallback_html(self._subject, self._standing))
 
     def __repr__(self) -> str:
         """Say what it shows."""

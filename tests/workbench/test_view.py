@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import loopai_lab as ll
-from loopai_lab.workbench.view import VIEW, Workbench
+from loopai_lab.workbench.bundle import VIEW
+from loopai_lab.workbench.view import Workbench
 
 pytestmark = pytest.mark.integration
 LONG_S = 60
